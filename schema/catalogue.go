@@ -67,8 +67,7 @@ type Entry struct {
 // row is an Entry with what normalising needs at hand.
 type row struct {
 	Entry
-	wireUnit string // the unit as the catalogue spells it
-	sense    sense  // what the descriptor's name asks, for TypeBool
+	sense sense // what the descriptor's name asks, for TypeBool
 }
 
 // Catalogue types the descriptors. It does not change after loading and is

@@ -158,10 +158,11 @@ func (l *catalogueLoader) row() {
 	}
 	l.lines[d] = l.line
 
-	r := &row{wireUnit: l.field(colUnit)}
+	unit := l.field(colUnit)
+	r := &row{}
 	r.Entry = Entry{
 		Descriptor:   Descriptor(d),
-		Unit:         CanonicalUnit(r.wireUnit),
+		Unit:         CanonicalUnit(unit),
 		Datatype:     l.field(colDatatype),
 		Category:     l.field(colCategory),
 		Min:          l.field(colMin),
@@ -173,7 +174,7 @@ func (l *catalogueLoader) row() {
 	if r.Unit == unitMile {
 		r.Unit = unitKilometre // readings are converted, so this is what they carry
 	}
-	if len(r.wireUnit) > maxUnitBytes {
+	if len(unit) > maxUnitBytes {
 		l.fault("unit of %q is longer than %d bytes", d, maxUnitBytes)
 	}
 	var err error

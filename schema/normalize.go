@@ -60,8 +60,8 @@ type Input struct {
 	GCID     GCID
 	VIN      VIN
 	Received time.Time // arrival here
-	Source   Source
-	Payload  []byte // only read, and not kept
+	Source   Source    // empty is the way the method stands for
+	Payload  []byte    // only read, and not kept
 }
 
 // Result is what a payload became. It belongs to the caller, who hands it in

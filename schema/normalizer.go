@@ -1,0 +1,417 @@
+package schema
+
+import (
+	"strings"
+	"time"
+)
+
+// Normalizer turns payloads into readings. It holds scratch memory, so it
+// belongs to one goroutine; the catalogue may be shared.
+type Normalizer struct {
+	cat   *Catalogue
+	scan  scanner
+	names interner // unknown descriptors and identities
+	texts interner // values and raw texts
+	units map[string]string
+
+	latest time.Time // measured times after this are out of range
+	body   envelope
+	point  point
+	text   []byte // a string value without its escapes, or compact JSON
+	word   []byte // a value without invisible characters, or the raw text in the making
+}
+
+// envelope is what a payload says about itself.
+type envelope struct {
+	vin, gcid  identity
+	sent       time.Time
+	data       tokenKind
+	points     int
+	identified bool
+}
+
+// identity is a vin or entityId member.
+type identity struct {
+	kind tokenKind
+	text string
+}
+
+// point is the object behind a descriptor.
+type point struct {
+	kind      tokenKind
+	timeKind  tokenKind // tokenString when there is a text
+	time      time.Time
+	timeOK    bool
+	timeText  string // only when it is no time
+	value     token
+	unitKind  tokenKind
+	unit      string // canonical
+	unitText  string // as sent, set when the value must be converted
+	unitFault bool
+}
+
+const (
+	// earliestUnix is 2000-01-01T00:00:00Z: no car measured before.
+	earliestUnix = 946684800
+	// clockSkew is how far ahead of arrival a measurement may lie: keys stamped
+	// with the request time come a little from the future.
+	clockSkew = 24 * time.Hour
+
+	maxIdentityBytes = 64
+	maxUnits         = 1024
+)
+
+// NewNormalizer returns a Normalizer that types by c.
+func NewNormalizer(c *Catalogue) *Normalizer {
+	return &Normalizer{cat: c, names: newInterner(), texts: newInterner(), units: make(map[string]string)}
+}
+
+// Stream normalises one MQTT payload into res (CarData API, section
+// "Message"). It never fails: what cannot be used is a Fault. Readings keep the
+// order of the payload.
+func (n *Normalizer) Stream(res *Result, in Input) {
+	if in.Source == "" {
+		in.Source = SourceStream
+	}
+	n.payload(res, &in, "data")
+}
+
+// Telematic normalises the answer of the REST call telematicData into res
+// (CarData API, section "Endpoints"). The answer names no vehicle, so in.VIN
+// must be set. An empty in.Source is SourceREST, and SourceStream for Stream.
+func (n *Normalizer) Telematic(res *Result, in Input) {
+	if in.Source == "" {
+		in.Source = SourceREST
+	}
+	n.payload(res, &in, "telematicData")
+}
+
+func (n *Normalizer) payload(res *Result, in *Input, data string) {
+	res.Reset()
+	received := in.Received.Round(0).UTC()
+	n.latest = received.Add(clockSkew)
+	if received.IsZero() {
+		n.latest = time.Unix(maxUnix, 0)
+	}
+	n.body = envelope{}
+	n.scan.reset(in.Payload)
+	n.envelope(res, data)
+	if n.scan.reason == "" {
+		n.verdict(in)
+	}
+	n.scan.data = nil
+	if n.scan.reason != "" {
+		f := n.scan.fault()
+		if n.body.identified {
+			f.Text = n.scan.what // a fault of meaning has no place in the text
+		}
+		res.Reset()
+		res.Faults = append(res.Faults, f)
+		return
+	}
+	vin, gcid := in.VIN, in.GCID
+	if vin == "" {
+		vin = VIN(n.body.vin.text)
+	}
+	if gcid == "" {
+		gcid = GCID(n.body.gcid.text)
+	}
+	for i := range res.Readings {
+		r := &res.Readings[i]
+		r.VIN, r.GCID, r.Source, r.Sent, r.Received = vin, gcid, in.Source, n.body.sent, received
+	}
+}
+
+// verdict decides about the message as a whole once its JSON is known to be
+// good.
+func (n *Normalizer) verdict(in *Input) {
+	n.body.identified = true
+	vin, gcid := &n.body.vin, &n.body.gcid
+	switch {
+	case vin.kind != tokenAbsent && vin.kind != tokenNull && (vin.kind != tokenString || !validVIN(vin.text)):
+		n.scan.fail(ReasonInvalidVIN, "vin of the body: "+ErrVIN.Error())
+	case gcid.kind != tokenAbsent && gcid.kind != tokenNull && (gcid.kind != tokenString || !validGCID(gcid.text)):
+		n.scan.fail(ReasonInvalidGCID, "entityId of the body: "+ErrGCID.Error())
+	case in.VIN != "" && vin.text != "" && vin.text != string(in.VIN):
+		n.scan.fail(ReasonVINMismatch, "the body names another vehicle than the topic")
+	case in.GCID != "" && gcid.text != "" && !strings.EqualFold(gcid.text, string(in.GCID)):
+		n.scan.fail(ReasonGCIDMismatch, "the body names another account than the topic")
+	case in.GCID != "" && !validGCID(string(in.GCID)):
+		n.scan.fail(ReasonInvalidGCID, "GCID of the topic: "+ErrGCID.Error())
+	case in.VIN == "" && vin.text == "":
+		n.scan.fail(ReasonInvalidVIN, "neither topic nor body name a vehicle")
+	case in.VIN != "" && vin.text == "" && !validVIN(string(in.VIN)):
+		n.scan.fail(ReasonInvalidVIN, "vin of the topic: "+ErrVIN.Error())
+	case n.body.data == tokenAbsent || n.body.data == tokenNull:
+		n.scan.fail(ReasonNoData, "no data")
+	case n.body.data != tokenObject:
+		n.scan.fail(ReasonNotAnObject, "data is not an object")
+	case n.body.points == 0:
+		n.scan.fail(ReasonNoData, "data is empty")
+	}
+}
+
+// envelope reads the payload to its end. Members may come in any order, so the
+// readings get vehicle, account and envelope time afterwards.
+func (n *Normalizer) envelope(res *Result, data string) {
+	s := &n.scan
+	if s.peek() != '{' {
+		if s.value(0); s.reason == "" {
+			n.end()
+		}
+		if s.reason == "" {
+			s.fail(ReasonNotAnObject, "the payload is not an object, it ends")
+		}
+		return
+	}
+	s.pos++
+	for first := true; ; first = false {
+		name, more := s.next(first)
+		if !more {
+			break
+		}
+		switch string(name) {
+		case "vin":
+			n.identity(&n.body.vin)
+		case "entityId":
+			n.identity(&n.body.gcid)
+		case "timestamp":
+			n.body.sent = time.Time{}
+			if t := s.value(1); t.kind == tokenString {
+				n.body.sent, _ = parseTime(n.unescaped(t))
+			}
+		case data:
+			n.data(res)
+		default:
+			s.value(1)
+		}
+		if s.reason != "" {
+			return
+		}
+	}
+	if s.reason == "" {
+		n.end()
+	}
+}
+
+func (n *Normalizer) end() {
+	n.scan.peek()
+	if n.scan.pos < len(n.scan.data) {
+		n.scan.fail(ReasonInvalidJSON, "more after the JSON")
+	}
+}
+
+func (n *Normalizer) identity(id *identity) {
+	t := n.scan.value(1)
+	id.kind, id.text = t.kind, ""
+	if t.kind != tokenString {
+		return
+	}
+	b := n.unescaped(t)
+	if len(b) == 0 || len(b) > maxIdentityBytes {
+		id.text = "-" // no identity, and told from an absent one
+		return
+	}
+	id.text = n.names.get(b)
+}
+
+// unescaped gives the text of a string token, valid until the next call.
+func (n *Normalizer) unescaped(t token) []byte {
+	if !t.escaped {
+		return t.raw
+	}
+	n.text = appendUnescaped(n.text[:0], t.raw)
+	return n.text
+}
+
+// data reads the points, each into a reading, a skip or a fault.
+func (n *Normalizer) data(res *Result) {
+	s := &n.scan
+	if s.peek() != '{' {
+		t := s.value(1)
+		if n.body.data != tokenObject {
+			n.body.data = t.kind
+		}
+		return
+	}
+	n.body.data = tokenObject
+	s.pos++
+	for first := true; ; first = false {
+		name, more := s.next(first)
+		if !more {
+			return
+		}
+		n.body.points++
+		r, d := n.descriptor(name)
+		n.readPoint()
+		if s.reason != "" {
+			return
+		}
+		n.take(res, r, d)
+	}
+}
+
+// descriptor finds the row of a name; an unknown one has none. An empty
+// descriptor says that the name is none.
+func (n *Normalizer) descriptor(name []byte) (*row, Descriptor) {
+	if r, ok := n.cat.rows[string(name)]; ok {
+		return r, r.Descriptor
+	}
+	if len(name) > 8*MaxDescriptorBytes {
+		return nil, ""
+	}
+	if !isClean(name) {
+		n.word = appendClean(n.word[:0], name)
+		name = n.word
+		if r, ok := n.cat.rows[string(name)]; ok {
+			return r, r.Descriptor
+		}
+	}
+	if len(name) > MaxDescriptorBytes {
+		return nil, ""
+	}
+	return nil, Descriptor(n.names.get(name))
+}
+
+// readPoint reads one point; of a member that occurs twice the last counts.
+func (n *Normalizer) readPoint() {
+	s, p := &n.scan, &n.point
+	*p = point{}
+	if s.peek() != '{' {
+		p.kind = s.value(2).kind
+		return
+	}
+	p.kind = tokenObject
+	s.pos++
+	for first := true; ; first = false {
+		name, more := s.next(first)
+		if !more {
+			return
+		}
+		switch string(name) {
+		case "timestamp":
+			n.pointTime(s.value(3))
+		case "value":
+			p.value = s.value(3)
+		case "unit":
+			n.pointUnit(s.value(3))
+		default:
+			s.value(3)
+		}
+		if s.reason != "" {
+			return
+		}
+	}
+}
+
+func (n *Normalizer) pointTime(t token) {
+	p := &n.point
+	p.timeKind, p.timeOK, p.timeText = t.kind, false, ""
+	switch t.kind {
+	case tokenAbsent, tokenNull:
+		return
+	case tokenString:
+		b := n.unescaped(t)
+		if !isClean(b) {
+			n.word = appendClean(n.word[:0], b)
+			b = n.word
+		}
+		if len(b) == 0 {
+			p.timeKind = tokenNull
+			return
+		}
+		if p.time, p.timeOK = parseTime(b); !p.timeOK {
+			p.timeText = excerpt(b)
+		}
+	default:
+		p.timeText = excerpt(t.raw)
+	}
+}
+
+func (n *Normalizer) pointUnit(t token) {
+	p := &n.point
+	p.unitKind, p.unit, p.unitText, p.unitFault = t.kind, "", "", false
+	switch t.kind {
+	case tokenAbsent, tokenNull:
+		return
+	case tokenString:
+	default:
+		p.unitFault = true
+		return
+	}
+	b := n.unescaped(t)
+	if len(b) > 4*maxUnitBytes {
+		p.unitFault = true
+		return
+	}
+	u, ok := n.units[string(b)]
+	if !ok {
+		if len(n.units) >= maxUnits {
+			clear(n.units)
+		}
+		text := string(b)
+		u = CanonicalUnit(text)
+		n.units[text] = u
+	}
+	p.unit, p.unitFault = u, len(u) > maxUnitBytes
+	if _, _, converted := toMetric(0, u); converted {
+		n.word = appendClean(n.word[:0], b)
+		p.unitText = n.texts.get(n.word)
+	}
+}
+
+// excerpt is the start of foreign bytes for a fault's text.
+func excerpt(b []byte) string {
+	const most = 64
+	if len(b) > most {
+		return strings.ToValidUTF8(string(b[:most]), "") + "…"
+	}
+	return string(b)
+}
+
+// take makes of the point at hand a reading, a skip or a fault.
+func (n *Normalizer) take(res *Result, r *row, d Descriptor) {
+	reason, text := n.check(d)
+	if reason != "" {
+		res.Faults = append(res.Faults, Fault{Descriptor: d, Reason: reason, Text: text})
+		return
+	}
+	p := &n.point
+	null := p.value.kind == tokenAbsent || p.value.kind == tokenNull
+	if p.timeKind != tokenString {
+		if null {
+			res.Skipped = append(res.Skipped, d)
+			return
+		}
+		res.Faults = append(res.Faults, Fault{Descriptor: d, Reason: ReasonTimeMissing, Text: "a value without a time"})
+		return
+	}
+	res.Readings = append(res.Readings, Reading{Descriptor: d, Time: p.time})
+	rd := &res.Readings[len(res.Readings)-1]
+	misfit, ok := n.value(rd, r)
+	if !ok {
+		res.Readings = res.Readings[:len(res.Readings)-1]
+		res.Faults = append(res.Faults, Fault{Descriptor: d, Reason: ReasonTextTooLong, Text: "the value is longer than 65536 bytes"})
+		return
+	}
+	if misfit {
+		res.Misfits++
+	}
+}
+
+func (n *Normalizer) check(d Descriptor) (Reason, string) {
+	p := &n.point
+	switch {
+	case d == "":
+		return ReasonInvalidDescriptor, "the descriptor must be 1 to 256 bytes that can be seen"
+	case p.kind != tokenObject:
+		return ReasonInvalidPoint, "the point is not an object"
+	case p.unitFault:
+		return ReasonInvalidPoint, "the unit is not a short text"
+	case p.timeText != "":
+		return ReasonTimeInvalid, "not a time: " + p.timeText
+	case p.timeOK && (p.time.Unix() < earliestUnix || p.time.After(n.latest)):
+		return ReasonTimeOutOfRange, "measured " + p.time.Format(time.RFC3339) + ", before 2000 or a day after arrival"
+	}
+	return "", ""
+}
