@@ -169,11 +169,11 @@ func (c *Client) through(ctx context.Context, last *answer) context.Context {
 	return context.WithValue(ctx, oauth2.HTTPClient, &http.Client{
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
-			rctx, cancel := context.WithTimeout(r.Context(), c.cfg.Timeout)
+			ctx, cancel := context.WithTimeout(ctx, c.cfg.Timeout)
 			defer cancel()
-			defer context.AfterFunc(ctx, cancel)()
+			defer context.AfterFunc(r.Context(), cancel)()
 			*last = answer{slowDowns: last.slowDowns}
-			return c.send(r.WithContext(rctx), last)
+			return c.send(r.WithContext(ctx), last)
 		}),
 	})
 }

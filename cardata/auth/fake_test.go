@@ -27,7 +27,7 @@ const (
 
 // service is BMW's OAuth service as a func field; it notes what it was asked.
 type service struct {
-	answer func(path string, form url.Values) (*http.Response, error)
+	answer func(path string, form url.Values) (*fakeAnswer, error)
 
 	mu    sync.Mutex // guards what follows
 	asked []request
@@ -54,7 +54,11 @@ func (s *service) RoundTrip(r *http.Request) (*http.Response, error) {
 	s.mu.Lock()
 	s.asked = append(s.asked, request{r.URL.Path, form, time.Now()})
 	s.mu.Unlock()
-	return s.answer(r.URL.Path, form)
+	a, err := s.answer(r.URL.Path, form)
+	if err != nil {
+		return nil, err
+	}
+	return &http.Response{StatusCode: a.StatusCode, Header: a.Header, Body: a.Body}, nil
 }
 
 func (s *service) requests(path string) []request {
@@ -69,24 +73,31 @@ func (s *service) requests(path string) []request {
 	return found
 }
 
-func reply(status int, body string) *http.Response {
+// fakeAnswer becomes an http.Response, which the client under test closes.
+type fakeAnswer struct {
+	StatusCode int
+	Header     http.Header
+	Body       io.ReadCloser
+}
+
+func reply(status int, body string) *fakeAnswer {
 	h := http.Header{}
 	h.Set("Content-Type", "application/json;charset=UTF-8")
 	h.Set("Date", time.Now().UTC().Format(http.TimeFormat))
-	return &http.Response{StatusCode: status, Header: h, Body: io.NopCloser(strings.NewReader(body))}
+	return &fakeAnswer{StatusCode: status, Header: h, Body: io.NopCloser(strings.NewReader(body))}
 }
 
-func sample(t testing.TB, name string) string {
-	t.Helper()
+func sample(tb testing.TB, name string) string {
+	tb.Helper()
 	b, err := os.ReadFile(filepath.Join("testdata", name))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return string(b)
 }
 
-func newClient(t testing.TB, s http.RoundTripper, log io.Writer) *Client {
-	t.Helper()
+func newClient(tb testing.TB, s http.RoundTripper, log io.Writer) *Client {
+	tb.Helper()
 	if log == nil {
 		log = io.Discard
 	}
@@ -95,7 +106,7 @@ func newClient(t testing.TB, s http.RoundTripper, log io.Writer) *Client {
 		Log: slog.New(slog.NewJSONHandler(log, nil)),
 	})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return c
 }
@@ -113,7 +124,7 @@ type rotating struct {
 	refreshes int
 }
 
-func (r *rotating) answer(_ string, form url.Values) (*http.Response, error) {
+func (r *rotating) answer(_ string, form url.Values) (*fakeAnswer, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.refreshes++
@@ -144,30 +155,30 @@ func setN(n int) TokenSet {
 	}
 }
 
-func newStore(t testing.TB, set TokenSet) *Store {
-	t.Helper()
-	s := OpenStore(StorePath(t.TempDir(), testGCID))
+func newStore(tb testing.TB, set TokenSet) *Store {
+	tb.Helper()
+	s := OpenStore(StorePath(tb.TempDir(), testGCID))
 	if err := s.Save(set); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return s
 }
 
-func newSource(t testing.TB, c *Client, s *Store) *Source {
-	t.Helper()
+func newSource(tb testing.TB, c *Client, s *Store) *Source {
+	tb.Helper()
 	src, err := NewSource(c, s, SourceConfig{Log: c.cfg.Log})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return src
 }
 
 // stored reads the file's refresh token.
-func stored(t testing.TB, s *Store) string {
-	t.Helper()
+func stored(tb testing.TB, s *Store) string {
+	tb.Helper()
 	set, err := s.Load()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return string(set.RefreshToken)
 }
@@ -203,3 +214,6 @@ func sampleBody(name string) string {
 	}
 	return string(b)
 }
+
+// pause lets the time of a synctest bubble pass.
+func pause(d time.Duration) { <-time.After(d) }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"net/http"
 	"net/url"
 	"strings"
 	"testing"
@@ -13,11 +12,11 @@ import (
 )
 
 // script answers the polls in order, the last one for ever.
-func script(t testing.TB, polls ...func() (*http.Response, error)) *service {
-	t.Helper()
-	code := sample(t, "device-code-200.json")
+func script(tb testing.TB, polls ...func() (*fakeAnswer, error)) *service {
+	tb.Helper()
+	code := sample(tb, "device-code-200.json")
 	n := 0
-	return &service{answer: func(path string, _ url.Values) (*http.Response, error) {
+	return &service{answer: func(path string, _ url.Values) (*fakeAnswer, error) {
 		if path == codePath {
 			return reply(200, code), nil
 		}
@@ -27,8 +26,8 @@ func script(t testing.TB, polls ...func() (*http.Response, error)) *service {
 	}}
 }
 
-func says(status int, body string) func() (*http.Response, error) {
-	return func() (*http.Response, error) { return reply(status, body), nil }
+func says(status int, body string) func() (*fakeAnswer, error) {
+	return func() (*fakeAnswer, error) { return reply(status, body), nil }
 }
 
 func TestLoginFollowsTheTableOfThePoll(t *testing.T) {
@@ -124,7 +123,7 @@ func TestLoginGivesTheTokens(t *testing.T) {
 
 func TestLoginTakesTheCompleteAddressOf2025(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		svc := &service{answer: func(path string, _ url.Values) (*http.Response, error) {
+		svc := &service{answer: func(path string, _ url.Values) (*fakeAnswer, error) {
 			if path == codePath {
 				return reply(200, `{"user_code":"X","device_code":"d","interval":5,"expires_in":300,
 					"verification_uri":"https://a.example/link","verification_uri_complete":"https://b.example/?c=X"}`), nil
@@ -145,16 +144,17 @@ func TestLoginSlowDownAddsFiveSecondsForGood(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		slow := says(400, sample(t, "error-400-slow_down.json"))
 		pending := says(403, sample(t, "error-403-authorization_pending.json"))
-		broken := func() (*http.Response, error) { return nil, io.ErrUnexpectedEOF }
+		broken := func() (*fakeAnswer, error) { return nil, io.ErrUnexpectedEOF }
 		svc := script(t, slow, pending, slow, pending, broken, pending, says(200, sample(t, "token-200.json")))
 		if _, err := newClient(t, svc, nil).Login(t.Context(), func(Prompt) {}); err != nil {
 			t.Fatal(err)
 		}
+		const s = time.Second
 		last := svc.requests(codePath)[0].at
-		for i, want := range []time.Duration{5, 10, 10, 15, 15, 15, 15} {
+		for i, want := range []time.Duration{5 * s, 10 * s, 10 * s, 15 * s, 15 * s, 15 * s, 15 * s} {
 			at := svc.requests(tokenPath)[i].at
-			if got := at.Sub(last); got != want*time.Second {
-				t.Errorf("poll %d after %v, want %d s", i, got, want)
+			if got := at.Sub(last); got != want {
+				t.Errorf("poll %d after %v, want %v", i, got, want)
 			}
 			last = at
 		}
@@ -162,16 +162,16 @@ func TestLoginSlowDownAddsFiveSecondsForGood(t *testing.T) {
 }
 
 func TestLoginOutlivesTroubleOnTheWay(t *testing.T) {
-	tests := map[string]func() (*http.Response, error){
-		"network fault":                func() (*http.Response, error) { return nil, errors.New("connection reset") },
+	tests := map[string]func() (*fakeAnswer, error){
+		"network fault":                func() (*fakeAnswer, error) { return nil, errors.New("connection reset") },
 		"bad gateway page":             says(502, "<html>bad gateway</html>"),
 		"500 without a fault body":     says(500, "oops"),
 		"too many requests":            says(429, ""),
 		"bot protection":               says(403, "<html>denied</html>"),
 		"gateway fault other than 500": says(503, `{"fault":{"faultstring":"down","detail":{"errorcode":"x"}}}`),
-		"answer torn in its middle":    func() (*http.Response, error) { r := reply(200, ""); r.Body = torn{}; return r, nil },
+		"answer torn in its middle":    func() (*fakeAnswer, error) { r := reply(200, ""); r.Body = torn{}; return r, nil },
 		"redirect to a captive portal": says(302, ""),
-		"pending as text/plain": func() (*http.Response, error) {
+		"pending as text/plain": func() (*fakeAnswer, error) {
 			r := reply(400, `{"error":"authorization_pending"}`)
 			r.Header.Set("Content-Type", "text/plain")
 			return r, nil
@@ -196,7 +196,7 @@ func (torn) Close() error             { return nil }
 
 func TestLoginRestartsAnExpiredCode(t *testing.T) {
 	tests := map[string]struct {
-		poll  func() (*http.Response, error)
+		poll  func() (*fakeAnswer, error)
 		spent time.Duration // of each code
 	}{
 		"on the service's word":        {says(401, sampleBody("error-401-expired_token.json")), 5 * time.Second},
@@ -253,7 +253,7 @@ func TestLoginEndsWithItsContext(t *testing.T) {
 
 func TestLoginDeviceCodeRefusals(t *testing.T) {
 	tests := map[string]struct {
-		answer func() (*http.Response, error)
+		answer func() (*fakeAnswer, error)
 		code   string
 		remedy string
 		asked  int
@@ -264,12 +264,13 @@ func TestLoginDeviceCodeRefusals(t *testing.T) {
 		"an answer without a code is no code":    {says(200, `{"user_code":"A"}`), codeAnswer, "try again later", 3},
 		"an answer that is no JSON":              {says(200, `<html>`), codeAnswer, "try again later", 3},
 		"an address that is no web address": {
-			says(200, `{"user_code":"A","device_code":"d","verification_uri":"javascript:alert(1)"}`), codeAnswer, "try again later", 3},
+			says(200, `{"user_code":"A","device_code":"d","verification_uri":"javascript:alert(1)"}`), codeAnswer, "try again later", 3,
+		},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				svc := &service{answer: func(string, url.Values) (*http.Response, error) { return tt.answer() }}
+				svc := &service{answer: func(string, url.Values) (*fakeAnswer, error) { return tt.answer() }}
 				_, err := newClient(t, svc, nil).Login(t.Context(), func(Prompt) { t.Error("a prompt was shown") })
 				e, ok := errors.AsType[*Error](err)
 				if !ok || e.Code != tt.code || !strings.Contains(e.Remedy, tt.remedy) {

@@ -31,7 +31,7 @@ func (s *Source) refresh(ctx context.Context, enough func(TokenSet) bool, forced
 		set, err = s.savePending()
 	}
 	if err != nil {
-		s.settle(err)
+		s.settle(err, 0)
 		return err
 	}
 	if enough(set) {
@@ -96,17 +96,19 @@ func (s *Source) takeOver(set TokenSet, stamp string) {
 }
 
 func (s *Source) mended() {
-	s.failures, s.refused, s.retryAt = 0, "", time.Time{}
-	s.settle(nil)
+	s.failures, s.refused = 0, ""
+	s.settle(nil, 0)
 }
 
 // mayAsk holds back requests that cannot or must not help now.
 func (s *Source) mayAsk(forced bool) error {
 	at := time.Now()
-	waiting := at.Before(s.retryAt)
+	s.mu.Lock()
+	waiting, last := at.Before(s.retry), s.err
+	s.mu.Unlock()
 	switch {
 	case waiting && (s.refused != "" || !forced):
-		return s.lastError()
+		return last
 	case forced && !s.forcedAt.IsZero() && at.Sub(s.forcedAt) < renewEvery:
 		return ErrRenewTooSoon
 	case forced:
@@ -116,35 +118,26 @@ func (s *Source) mayAsk(forced bool) error {
 	return nil
 }
 
-func (s *Source) lastError() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.err
-}
-
 // book draws the consequences of an attempt.
 func (s *Source) book(err error) {
-	if err == nil {
+	switch {
+	case err == nil:
 		s.mended()
-		return
-	}
-	s.settle(err)
-	if errors.Is(err, ErrLoginNeeded) {
+	case errors.Is(err, ErrLoginNeeded):
 		s.stats.TokenRefusals.Add(1)
-		s.refused, s.retryAt = s.Tokens().RefreshToken, time.Now().Add(askAgain)
-		return
+		s.refused = s.Tokens().RefreshToken
+		s.settle(err, askAgain)
+	case errors.Is(err, ErrNotSaved):
+		s.settle(err, 0) // the disk is asked every time, BMW is not
+	default:
+		s.stats.TokenFailures.Add(1)
+		delay := backoff.Policy{Base: firstDelay, Cap: longestDelay}.Delay(s.failures)
+		s.failures++
+		if e, ok := errors.AsType[*Error](err); ok {
+			delay = max(delay, e.After)
+		}
+		s.settle(err, delay)
 	}
-	if errors.Is(err, ErrNotSaved) {
-		s.retryAt = time.Time{} // only the disk is asked, every time
-		return
-	}
-	s.stats.TokenFailures.Add(1)
-	delay := backoff.Policy{Base: firstDelay, Cap: longestDelay}.Delay(s.failures)
-	s.failures++
-	if e, ok := errors.AsType[*Error](err); ok {
-		delay = max(delay, e.After)
-	}
-	s.retryAt = time.Now().Add(delay)
 }
 
 // rotate replaces set. Once the request is out it is seen through to the rename,

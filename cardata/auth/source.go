@@ -79,11 +79,11 @@ type Source struct {
 	due   time.Time // when Run refreshes set
 	stamp string    // of the file that set came from
 	err   error     // why the last refresh failed
+	retry time.Time // no refresh before, monotonic
 
 	// Touched by the holder of turn alone.
 	pending  *pendingSet
 	failures int
-	retryAt  time.Time // no refresh before, monotonic
 	forcedAt time.Time // monotonic
 	refused  Secret    // refresh token the service turned down
 }
@@ -201,23 +201,24 @@ func (s *Source) Renew(ctx context.Context, rejected string) error {
 // when they start, change and end; only the end of ctx ends it, with nil.
 func (s *Source) Run(ctx context.Context) error {
 	log := runLog{log: s.log}
-	for {
-		err := s.ahead(ctx)
-		if ctx.Err() != nil {
-			return nil
+	for ctx.Err() == nil {
+		if err := s.ahead(ctx); ctx.Err() == nil {
+			log.note(err)
 		}
-		log.note(err)
 		log.age(s.Tokens())
-		if backoff.Wait(ctx, checkEvery) != nil {
-			return nil
-		}
+		_ = backoff.Wait(ctx, checkEvery) // the loop asks ctx itself
 	}
+	return nil
 }
 
 func (s *Source) ahead(ctx context.Context) error {
 	s.mu.Lock()
-	changed, failed := s.stamp != s.store.stamp(), s.err
+	stamp, failed, waiting := s.stamp, s.err, time.Now().Before(s.retry)
 	s.mu.Unlock()
+	changed := stamp != s.store.stamp()
+	if waiting && !changed {
+		return failed
+	}
 	fresh := func(t TokenSet) bool {
 		at := now()
 		s.mu.Lock()
@@ -243,13 +244,14 @@ func (s *Source) adopt(set TokenSet, stamp string) {
 	s.set, s.due, s.stamp = set, due, stamp
 }
 
-func (s *Source) settle(err error) {
+// settle notes how a refresh ended and how long the next one has to wait.
+func (s *Source) settle(err error, wait time.Duration) {
 	if errors.Is(err, ErrNotSaved) {
 		s.stats.TokenSaveFailures.Add(1)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.err = err
+	s.err, s.retry = err, time.Now().Add(wait)
 }
 
 // runLog writes a repeating error when it starts, changes and ends, and warns of

@@ -174,7 +174,7 @@ func (s *Store) recover() error {
 		return nil //nolint:nilerr // nothing complete to go on with is the usual case
 	}
 	if _, current, err := s.load(s.path); err != nil && !errors.Is(err, ErrStoreBroken) || current >= revision {
-		return nil //nolint:nilerr // a missing file means that the account was removed; load reports the rest
+		return nil // a missing file means that the account was removed; load reports the rest
 	}
 	if err := s.rename(s.path+".tmp", s.path); err != nil {
 		return notSaved(err)
@@ -230,7 +230,7 @@ func (s *Store) keepPrevious() error {
 		return err
 	}
 	tmp := s.path + ".previous.tmp"
-	if err := os.WriteFile(tmp, b, fileMode); err != nil {
+	if err := os.WriteFile(tmp, b, fileMode); err != nil { //nolint:gosec // the path is the operator's own
 		_ = os.Remove(tmp)
 		return err
 	}

@@ -81,7 +81,7 @@ func (p *printer) stored(set auth.TokenSet, dir string, missing error) {
 }
 
 func parts(err error) []*auth.Error {
-	joined, ok := err.(interface{ Unwrap() []error }) //nolint:errorlint // Check's own form, nothing wraps it here
+	joined, ok := err.(interface{ Unwrap() []error }) // Check joins, and nothing wraps it here
 	if !ok {
 		return nil
 	}

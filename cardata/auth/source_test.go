@@ -1,0 +1,618 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestSourceHandsOutTheStoredTokenWhileItLives(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		svc := &service{answer: (&rotating{n: 1}).answer}
+		src := newSource(t, newClient(t, svc, nil), newStore(t, setN(1)))
+		if src.GCID() != testGCID {
+			t.Errorf("GCID = %v", src.GCID())
+		}
+		for _, step := range []struct {
+			wait, minLife time.Duration
+			want          string
+		}{
+			{0, 0, "1"},
+			{0, 2 * time.Hour, "1"}, // counts as 45 minutes
+			{10 * time.Minute, 49 * time.Minute, "1"},
+			{10 * time.Minute, 39 * time.Minute, "1"},
+			{0, 41 * time.Minute, "2"},
+			{59 * time.Minute, 0, "2"},
+			{time.Minute, 0, "3"},
+		} {
+			pause(step.wait)
+			id, expires, err := src.IDToken(t.Context(), step.minLife)
+			if err != nil || id != "id-"+step.want || !expires.After(now()) {
+				t.Errorf("IDToken(%v) = %s until %v, %v; want id-%s", step.minLife, id, expires, err, step.want)
+			}
+			access, _, err := src.AccessToken(t.Context(), 0)
+			if err != nil || access != "access-"+step.want {
+				t.Errorf("AccessToken = %s, %v; want access-%s", access, err, step.want)
+			}
+		}
+		if r := svc.requests(tokenPath)[0].form; r.Get("grant_type") != "refresh_token" || r.Get("client_id") != testClient || len(r) != 3 {
+			t.Errorf("refresh form = %v", r)
+		}
+	})
+}
+
+func TestSourceRunRefreshesAheadOfTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		svc := &service{answer: (&rotating{n: 1}).answer}
+		store := newStore(t, setN(1))
+		src := newSource(t, newClient(t, svc, nil), store)
+		ctx, cancel := context.WithTimeout(t.Context(), 24*time.Hour)
+		defer cancel()
+		last := time.Now()
+		if err := src.Run(ctx); err != nil {
+			t.Errorf("Run: %v, want nil at the end of its context", err)
+		}
+		for _, r := range svc.requests(tokenPath) {
+			if age := r.at.Sub(last); age < 45*time.Minute || age > 50*time.Minute+checkEvery {
+				t.Errorf("refreshed at an age of %v, want 45 to 50 minutes", age)
+			}
+			last = r.at
+		}
+		if n := len(svc.requests(tokenPath)); n < 28 || n > 32 {
+			t.Errorf("refreshes in a day = %d, want about 30", n)
+		}
+		if st := src.Status(); st.State != StateReady || st.LastError != nil {
+			t.Errorf("status = %+v, want ready", st)
+		}
+	})
+}
+
+func TestTwoSourcesOnOneStoreRefreshOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := &rotating{n: 1}
+		svc := &service{answer: func(p string, f url.Values) (*fakeAnswer, error) {
+			pause(time.Second)
+			return r.answer(p, f)
+		}}
+		store := newStore(t, setN(1))
+		a := newSource(t, newClient(t, svc, nil), store)
+		b := newSource(t, newClient(t, svc, nil), OpenStore(store.Path()))
+		pause(2 * time.Hour)
+		var wg sync.WaitGroup
+		for i := range 6 {
+			src := []*Source{a, b}[i%2]
+			wg.Go(func() {
+				if id, _, err := src.IDToken(t.Context(), time.Minute); err != nil || id != "id-2" {
+					t.Errorf("IDToken = %s, %v; want id-2", id, err)
+				}
+			})
+		}
+		wg.Wait()
+		if r.refreshes != 1 {
+			t.Errorf("refreshes = %d, want 1", r.refreshes)
+		}
+		if n := a.Stats().TokenAdoptions.Load() + b.Stats().TokenAdoptions.Load(); n != 1 {
+			t.Errorf("adoptions = %d, want 1", n)
+		}
+	})
+}
+
+func TestTwoSourcesRunningShareARotation(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := &rotating{n: 1}
+		store := newStore(t, setN(1))
+		ctx, cancel := context.WithTimeout(t.Context(), 12*time.Hour)
+		defer cancel()
+		var wg sync.WaitGroup
+		for range 2 {
+			src := newSource(t, newClient(t, &service{answer: r.answer}, nil), OpenStore(store.Path()))
+			wg.Go(func() { _ = src.Run(ctx) })
+		}
+		wg.Wait()
+		if r.refreshes != r.n-1 || r.refreshes > 16 {
+			t.Errorf("refreshes = %d for %d sets in 12 h, want each accepted and no more than one process needs", r.refreshes, r.n-1)
+		}
+	})
+}
+
+func TestSourceAnswersARefusal(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := &rotating{n: 1}
+		store := newStore(t, setN(1))
+		client := newClient(t, &service{answer: r.answer}, nil)
+		src, other := newSource(t, client, store), newSource(t, client, OpenStore(store.Path()))
+
+		if err := src.Renew(t.Context(), "id-0"); err != nil || r.refreshes != 0 {
+			t.Errorf("Renew of a token no longer held: %v, %d refreshes; want none", err, r.refreshes)
+		}
+		if err := src.Renew(t.Context(), "id-1"); err != nil || r.refreshes != 1 {
+			t.Errorf("Renew: %v, %d refreshes; want one", err, r.refreshes)
+		}
+		if err := other.Renew(t.Context(), "access-1"); err != nil || r.refreshes != 1 {
+			t.Errorf("Renew in another process: %v, %d refreshes; want the stored answer", err, r.refreshes)
+		}
+		if id, _, err := other.IDToken(t.Context(), 0); err != nil || id != "id-2" {
+			t.Errorf("IDToken of the other = %s, %v; want id-2", id, err)
+		}
+		pause(renewEvery - time.Second)
+		if err := src.Renew(t.Context(), "id-2"); !errors.Is(err, ErrRenewTooSoon) {
+			t.Errorf("second Renew after 2:59: %v, want ErrRenewTooSoon", err)
+		}
+		pause(time.Second)
+		if err := src.Renew(t.Context(), "id-2"); err != nil || r.refreshes != 2 {
+			t.Errorf("second Renew after 3:00: %v, %d refreshes; want two", err, r.refreshes)
+		}
+	})
+}
+
+func TestSourceTellsLoginNeededFromTrouble(t *testing.T) {
+	lost := func() (*fakeAnswer, error) { return nil, errors.New("connection reset") }
+	tests := map[string]struct {
+		answer func() (*fakeAnswer, error)
+		login  bool
+		asked  int
+	}{
+		"invalid_grant":           {says(400, sampleBody("error-400-invalid_grant.json")), true, 2},
+		"invalid_request":         {says(400, sampleBody("error-400-invalid_request.json")), true, 2},
+		"401":                     {says(401, sampleBody("error-401-invalid_client.json")), true, 2},
+		"400 without a body":      {says(400, ""), true, 2},
+		"gateway fault with 500":  {says(500, sampleBody("error-500-gateway-fault.json")), false, 1},
+		"fault body with 401":     {says(401, sampleBody("error-500-gateway-fault.json")), false, 1},
+		"503":                     {says(503, ""), false, 1},
+		"429":                     {says(429, ""), false, 1},
+		"403 of a bot protection": {says(403, "<html>"), false, 1},
+		"network":                 {lost, false, 2},
+		"200 that is no JSON":     {says(200, "<html>"), false, 1},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				svc := &service{answer: func(string, url.Values) (*fakeAnswer, error) { return tt.answer() }}
+				store := newStore(t, setN(1))
+				src := newSource(t, newClient(t, svc, nil), store)
+				pause(50 * time.Minute)
+				_, _, err := src.IDToken(t.Context(), 30*time.Minute)
+				if err == nil || errors.Is(err, ErrLoginNeeded) != tt.login {
+					t.Errorf("IDToken: %v, want login needed = %v", err, tt.login)
+				}
+				if e, ok := errors.AsType[*Error](err); !ok || e.Remedy == "" || e.Transient == tt.login {
+					t.Errorf("IDToken: %v, want an *Error with a remedy", err)
+				}
+				if n := len(svc.requests(tokenPath)); n != tt.asked {
+					t.Errorf("asked %d times, want %d", n, tt.asked)
+				}
+				_, _, _ = src.IDToken(t.Context(), 30*time.Minute)
+				if n := len(svc.requests(tokenPath)); n != tt.asked {
+					t.Errorf("asked %d times within the back-off, want still %d", n, tt.asked)
+				}
+				want := StateRetrying
+				if tt.login {
+					want = StateLoginNeeded
+				}
+				if got := src.Status().State; got != want {
+					t.Errorf("state = %s, want %s", got, want)
+				}
+				if id, _, err := src.IDToken(t.Context(), 0); err != nil || id != "id-1" {
+					t.Errorf("IDToken(0) = %s, %v; want the token that still lives", id, err)
+				}
+				if stored(t, store) != "refresh-1" {
+					t.Error("the stored set has changed")
+				}
+			})
+		})
+	}
+}
+
+func TestSourceRecoversFromTrouble(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := &rotating{n: 1}
+		down := true
+		var log safeBuffer
+		svc := &service{answer: func(p string, f url.Values) (*fakeAnswer, error) {
+			if down {
+				return reply(503, ""), nil
+			}
+			return r.answer(p, f)
+		}}
+		src := newSource(t, newClient(t, svc, &log), newStore(t, setN(1)))
+		ctx, cancel := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		wg.Go(func() { _ = src.Run(ctx) })
+		pause(3 * time.Hour)
+		if n := len(svc.requests(tokenPath)); n < 20 || n > 300 {
+			t.Errorf("asked %d times in two hours of trouble, want a back-off up to 5 minutes", n)
+		}
+		down = false
+		pause(longestDelay + checkEvery)
+		if id, _, err := src.IDToken(t.Context(), 0); err != nil || id != "id-2" {
+			t.Errorf("IDToken = %s, %v; want id-2", id, err)
+		}
+		cancel()
+		wg.Wait()
+		if n := strings.Count(log.String(), "token refresh failed"); n != 1 {
+			t.Errorf("the same failure is logged %d times, want once: %s", n, log.String())
+		}
+		if !strings.Contains(log.String(), "token refresh works again") {
+			t.Error("the end of the failure is not logged")
+		}
+	})
+}
+
+func TestSourceTakesOverANewLogin(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := &rotating{n: 9} // refresh-1 is spent
+		store := newStore(t, setN(1))
+		src := newSource(t, newClient(t, &service{answer: r.answer}, nil), store)
+		ctx, cancel := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		wg.Go(func() { _ = src.Run(ctx) })
+		pause(2 * time.Hour)
+		if _, _, err := src.IDToken(t.Context(), 0); !errors.Is(err, ErrLoginNeeded) {
+			t.Errorf("IDToken: %v, want ErrLoginNeeded", err)
+		}
+		if r.refreshes > 6 {
+			t.Errorf("a refused token was presented %d times in two hours", r.refreshes)
+		}
+		if err := OpenStore(store.Path()).Save(setN(9)); err != nil {
+			t.Fatal(err)
+		}
+		pause(checkEvery)
+		synctest.Wait()
+		if st := src.Status(); st.State != StateReady {
+			t.Errorf("status after a new login = %+v, want ready within 10 s", st)
+		}
+		if id, _, err := src.IDToken(t.Context(), 0); err != nil || id != "id-9" {
+			t.Errorf("IDToken = %s, %v; want id-9", id, err)
+		}
+		cancel()
+		wg.Wait()
+	})
+}
+
+func TestSourceWhoseAnswerWasLostAfterTheRotation(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := &rotating{n: 1}
+		svc := &service{}
+		svc.answer = func(p string, f url.Values) (*fakeAnswer, error) {
+			res, err := r.answer(p, f)
+			if r.refreshes == 1 {
+				return nil, errors.New("connection reset by peer")
+			}
+			return res, err
+		}
+		src := newSource(t, newClient(t, svc, nil), newStore(t, setN(1)))
+		pause(2 * time.Hour)
+		if _, _, err := src.IDToken(t.Context(), 0); !errors.Is(err, ErrLoginNeeded) || !strings.Contains(err.Error(), "cardata login") {
+			t.Errorf("IDToken: %v, want ErrLoginNeeded with its remedy", err)
+		}
+		if n := len(svc.requests(tokenPath)); n != 2 {
+			t.Errorf("asked %d times, want one short retry with the old token", n)
+		}
+	})
+}
+
+func TestSourceUsesASetWrittenWithoutTheLock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := newStore(t, setN(1))
+		svc := &service{answer: func(string, url.Values) (*fakeAnswer, error) {
+			if err := store.Save(setN(5)); err != nil {
+				t.Error(err)
+			}
+			return reply(400, sampleBody("error-400-invalid_grant.json")), nil
+		}}
+		src := newSource(t, newClient(t, svc, nil), store)
+		pause(2 * time.Hour)
+		if id, _, err := src.IDToken(t.Context(), 0); err != nil || id != "id-5" {
+			t.Errorf("IDToken = %s, %v; want the stored id-5", id, err)
+		}
+	})
+}
+
+func TestSourceNeverUsesWhatIsNotSaved(t *testing.T) {
+	tests := map[string]func(s *Store){
+		"rename fails after the rotation": func(s *Store) {
+			rename := s.rename
+			s.rename = func(from, to string) error {
+				if to == s.path {
+					return syscall.EIO
+				}
+				return rename(from, to)
+			}
+		},
+		"write fails after the rotation": func(s *Store) {
+			s.write = func(f *os.File, b []byte) (int, error) {
+				if len(b) == reserveBytes {
+					return f.Write(b)
+				}
+				return 0, syscall.ENOSPC
+			}
+		},
+	}
+	for name, spoil := range tests {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := &rotating{n: 1}
+				store := newStore(t, setN(1))
+				src := newSource(t, newClient(t, &service{answer: r.answer}, nil), store)
+				spoil(store)
+				pause(50 * time.Minute)
+				for range 3 {
+					if id, _, err := src.IDToken(t.Context(), 20*time.Minute); !errors.Is(err, ErrNotSaved) || id != "" {
+						t.Errorf("IDToken = %q, %v; want ErrNotSaved and no token", id, err)
+					}
+				}
+				if id, _, err := src.IDToken(t.Context(), 0); err != nil || id != "id-1" {
+					t.Errorf("IDToken(0) = %s, %v; want the durable id-1 for the rest of its life", id, err)
+				}
+				if st := src.Status(); st.State != StateUnsaved {
+					t.Errorf("state = %s, want unsaved", st.State)
+				}
+				if r.refreshes != 1 {
+					t.Errorf("refreshes = %d, want the one rotation kept in memory", r.refreshes)
+				}
+				store.write, store.rename = (*os.File).Write, os.Rename
+				if id, _, err := src.IDToken(t.Context(), 20*time.Minute); err != nil || id != "id-2" {
+					t.Errorf("IDToken with a mended disk = %s, %v; want id-2", id, err)
+				}
+				if stored(t, store) != "refresh-2" || r.refreshes != 1 || src.Status().State != StateReady {
+					t.Errorf("stored %s after %d refreshes, state %s", stored(t, store), r.refreshes, src.Status().State)
+				}
+			})
+		})
+	}
+}
+
+func TestSourceDoesNotRotateOntoAFullDisk(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := &rotating{n: 1}
+		store := newStore(t, setN(1))
+		src := newSource(t, newClient(t, &service{answer: r.answer}, nil), store)
+		store.write = func(*os.File, []byte) (int, error) { return 0, syscall.ENOSPC }
+		pause(2 * time.Hour)
+		if _, _, err := src.IDToken(t.Context(), 0); !errors.Is(err, ErrNotSaved) {
+			t.Errorf("IDToken: %v, want ErrNotSaved", err)
+		}
+		if r.refreshes != 0 {
+			t.Errorf("refreshes = %d, want none while the disk is full", r.refreshes)
+		}
+		store.write = (*os.File).Write
+		if id, _, err := src.IDToken(t.Context(), 0); err != nil || id != "id-2" {
+			t.Errorf("IDToken with room again = %s, %v; want id-2", id, err)
+		}
+	})
+}
+
+func TestSourceAfterACrashBetweenWriteAndRename(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := &rotating{n: 2}
+		store := newStore(t, setN(1))
+		pause(50 * time.Minute)
+		b, err := encode(setN(2), 2)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(store.Path()+".tmp", b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		src := newSource(t, newClient(t, &service{answer: r.answer}, nil), store)
+		if id, _, err := src.IDToken(t.Context(), 20*time.Minute); err != nil || id != "id-2" || r.refreshes != 0 {
+			t.Errorf("IDToken = %s, %v after %d refreshes; want the saved id-2", id, err, r.refreshes)
+		}
+	})
+}
+
+func TestSourceKeepsTheRotationOfAnIncompleteAnswer(t *testing.T) {
+	for name, body := range map[string]string{
+		"no id_token":     `{"access_token":"a","refresh_token":"refresh-2","expires_in":3600}`,
+		"no access_token": `{"id_token":"i","refresh_token":"refresh-2"}`,
+		"odd expires_in":  `{"access_token":"a","id_token":"i","refresh_token":"refresh-2","expires_in":{}}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := &rotating{n: 2}
+				first := true
+				svc := &service{answer: func(p string, f url.Values) (*fakeAnswer, error) {
+					if first {
+						first = false
+						return reply(200, body), nil
+					}
+					return r.answer(p, f)
+				}}
+				store := newStore(t, setN(1))
+				src := newSource(t, newClient(t, svc, nil), store)
+				pause(50 * time.Minute)
+				if _, _, err := src.IDToken(t.Context(), 20*time.Minute); !errors.Is(err, ErrIncomplete) {
+					t.Errorf("IDToken: %v, want ErrIncomplete", err)
+				}
+				if stored(t, store) != "refresh-2" {
+					t.Errorf("stored = %s, want the rotated token", stored(t, store))
+				}
+				if id, _, err := src.IDToken(t.Context(), 0); err != nil || id != "id-1" {
+					t.Errorf("IDToken(0) = %s, %v; want the old one while it lives", id, err)
+				}
+				pause(firstDelay)
+				if id, _, err := src.IDToken(t.Context(), 20*time.Minute); err != nil || id != "id-3" {
+					t.Errorf("IDToken after the back-off = %s, %v; want id-3", id, err)
+				}
+			})
+		})
+	}
+}
+
+func TestSourceKeepsAccountWhenTheAnswerLacksIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		svc := &service{answer: func(string, url.Values) (*fakeAnswer, error) {
+			return reply(200, sampleBody("token-refresh-200-without-gcid.json")), nil
+		}}
+		store := newStore(t, setN(1))
+		src := newSource(t, newClient(t, svc, nil), store)
+		if err := src.Renew(t.Context(), "id-1"); err != nil {
+			t.Fatal(err)
+		}
+		if set, err := store.Load(); err != nil || set.GCID != testGCID || set.ClientID != testClient {
+			t.Errorf("stored %v, %v; want the old account", set, err)
+		}
+	})
+}
+
+func TestSourceRefusesTokensOfAnotherAccount(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		svc := &service{answer: func(string, url.Values) (*fakeAnswer, error) {
+			return reply(200, strings.Replace(tokenBody(2), testGCID, "00000000-0000-4000-8000-000000000002", 1)), nil
+		}}
+		store := newStore(t, setN(1))
+		src := newSource(t, newClient(t, svc, nil), store)
+		if err := src.Renew(t.Context(), "id-1"); err == nil || stored(t, store) != "refresh-1" {
+			t.Errorf("Renew: %v, stored %s; want a refusal", err, stored(t, store))
+		}
+	})
+}
+
+func TestSourceFinishesARotationWhoseCallerIsGone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := &rotating{n: 1}
+		ctx, cancel := context.WithCancel(t.Context())
+		svc := &service{answer: func(p string, f url.Values) (*fakeAnswer, error) {
+			cancel() // the request is out
+			pause(time.Second)
+			return r.answer(p, f)
+		}}
+		store := newStore(t, setN(1))
+		src := newSource(t, newClient(t, svc, nil), store)
+		_ = src.Renew(ctx, "id-1")
+		if got := stored(t, store); got != "refresh-2" {
+			t.Errorf("stored = %s, want the rotated token in spite of the cancelled caller", got)
+		}
+	})
+}
+
+func TestSourceWaitsNoLongerThanItsCaller(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		svc := &service{answer: func(string, url.Values) (*fakeAnswer, error) {
+			pause(20 * time.Second)
+			return reply(200, tokenBody(2)), nil
+		}}
+		src := newSource(t, newClient(t, svc, nil), newStore(t, setN(1)))
+		var wg sync.WaitGroup
+		wg.Go(func() { _ = src.Renew(t.Context(), "id-1") })
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := src.Renew(ctx, "id-1"); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("Renew beside another: %v, want the end of its own context", err)
+		}
+		wg.Wait()
+	})
+}
+
+func TestSourceNoticesAClockThatJumped(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := &rotating{n: 1}
+		set := setN(1)
+		// Obtained when the clock was three hours ahead.
+		set.Obtained, set.Expires = set.Obtained.Add(3*time.Hour), set.Expires.Add(3*time.Hour)
+		src := newSource(t, newClient(t, &service{answer: r.answer}, nil), newStore(t, set))
+		if id, _, err := src.IDToken(t.Context(), 0); err != nil || id != "id-2" {
+			t.Errorf("IDToken = %s, %v; want a fresh one", id, err)
+		}
+	})
+}
+
+func TestSourceTokenFileGoneOrTorn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := &rotating{n: 1}
+		store := newStore(t, setN(1))
+		src := newSource(t, newClient(t, &service{answer: r.answer}, nil), store)
+		if err := os.WriteFile(store.Path(), []byte(`{"vers`), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := src.Renew(t.Context(), "id-1"); err != nil || stored(t, store) != "refresh-2" {
+			t.Errorf("Renew over a torn file: %v, want it rewritten from memory", err)
+		}
+		pause(renewEvery)
+		if err := os.Remove(store.Path()); err != nil {
+			t.Fatal(err)
+		}
+		if err := src.Renew(t.Context(), "id-2"); !errors.Is(err, ErrLoginNeeded) || r.refreshes != 1 {
+			t.Errorf("Renew without the file: %v after %d refreshes, want ErrLoginNeeded and no request", err, r.refreshes)
+		}
+		if _, err := os.Stat(store.Path()); err == nil {
+			t.Error("a removed account came back")
+		}
+	})
+}
+
+func TestSourceWarnsOfAnOldRefreshToken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log safeBuffer
+		svc := &service{answer: func(string, url.Values) (*fakeAnswer, error) { return reply(503, ""), nil }}
+		src := newSource(t, newClient(t, svc, &log), newStore(t, setN(1)))
+		ctx, cancel := context.WithTimeout(t.Context(), 10*24*time.Hour)
+		defer cancel()
+		_ = src.Run(ctx)
+		if n := strings.Count(log.String(), "refresh token is old"); n != 3 {
+			t.Errorf("warnings in ten days = %d, want one a day after the seventh", n)
+		}
+		for _, bad := range []string{"refresh-1", "id-1", testGCID} {
+			if strings.Contains(log.String(), bad) {
+				t.Errorf("%s is in the log", bad)
+			}
+		}
+	})
+}
+
+func TestClientComparesClocks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log safeBuffer
+		r := &rotating{n: 1}
+		ahead := 45 * time.Second
+		svc := &service{answer: func(p string, f url.Values) (*fakeAnswer, error) {
+			res, err := r.answer(p, f)
+			res.Header.Set("Date", time.Now().Add(ahead).UTC().Format(http.TimeFormat))
+			return res, err
+		}}
+		src := newSource(t, newClient(t, svc, &log), newStore(t, setN(1)))
+		for i := range 3 {
+			if err := src.Renew(t.Context(), fmt.Sprintf("id-%d", i+1)); err != nil {
+				t.Fatal(err)
+			}
+			pause(renewEvery)
+		}
+		if got := src.Status().Skew; got < ahead-time.Second || got > ahead+time.Second {
+			t.Errorf("skew = %v, want about %v", got, ahead)
+		}
+		if n := strings.Count(log.String(), "clock differs"); n != 1 {
+			t.Errorf("warned %d times, want once", n)
+		}
+		set := src.Tokens()
+		if set.Expires.Sub(set.Obtained) != time.Hour {
+			t.Error("the service's clock entered a life that is counted by ours")
+		}
+	})
+}
+
+func TestSourceHonoursRetryAfter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		svc := &service{answer: func(string, url.Values) (*fakeAnswer, error) {
+			res := reply(503, "")
+			res.Header.Set("Retry-After", "900")
+			return res, nil
+		}}
+		src := newSource(t, newClient(t, svc, nil), newStore(t, setN(1)))
+		ctx, cancel := context.WithTimeout(t.Context(), 64*time.Minute)
+		defer cancel()
+		_ = src.Run(ctx)
+		if n := len(svc.requests(tokenPath)); n < 1 || n > 2 {
+			t.Errorf("asked %d times within 15 minutes of the first 503, want the server's wait kept", n)
+		}
+	})
+}
