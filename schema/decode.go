@@ -341,8 +341,9 @@ func (f fields) name(what string) string {
 		return "start"
 	case hasEnd:
 		return "end"
+	default:
+		return "member"
 	}
-	return "member"
 }
 
 // string gives the text of a string token, empty for any other.

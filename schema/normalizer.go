@@ -129,19 +129,19 @@ func (n *Normalizer) verdict(in *Input) {
 	vin, gcid := &n.body.vin, &n.body.gcid
 	switch {
 	case vin.kind != tokenAbsent && vin.kind != tokenNull && (vin.kind != tokenString || !validVIN(vin.text)):
-		n.scan.fail(ReasonInvalidVIN, "vin of the body: "+ErrVIN.Error())
+		n.scan.fail(ReasonInvalidVIN, "the vin of the body is none")
 	case gcid.kind != tokenAbsent && gcid.kind != tokenNull && (gcid.kind != tokenString || !validGCID(gcid.text)):
-		n.scan.fail(ReasonInvalidGCID, "entityId of the body: "+ErrGCID.Error())
+		n.scan.fail(ReasonInvalidGCID, "the entityId of the body is no UUID")
 	case in.VIN != "" && vin.text != "" && vin.text != string(in.VIN):
 		n.scan.fail(ReasonVINMismatch, "the body names another vehicle than the topic")
 	case in.GCID != "" && gcid.text != "" && !strings.EqualFold(gcid.text, string(in.GCID)):
 		n.scan.fail(ReasonGCIDMismatch, "the body names another account than the topic")
 	case in.GCID != "" && !validGCID(string(in.GCID)):
-		n.scan.fail(ReasonInvalidGCID, "GCID of the topic: "+ErrGCID.Error())
+		n.scan.fail(ReasonInvalidGCID, "the GCID of the topic is no UUID")
 	case in.VIN == "" && vin.text == "":
 		n.scan.fail(ReasonInvalidVIN, "neither topic nor body name a vehicle")
 	case in.VIN != "" && vin.text == "" && !validVIN(string(in.VIN)):
-		n.scan.fail(ReasonInvalidVIN, "vin of the topic: "+ErrVIN.Error())
+		n.scan.fail(ReasonInvalidVIN, "the VIN of the topic is none")
 	case n.body.data == tokenAbsent || n.body.data == tokenNull:
 		n.scan.fail(ReasonNoData, "no data")
 	case n.body.data != tokenObject:

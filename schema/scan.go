@@ -115,13 +115,13 @@ func (s *scanner) unexpected(want string) {
 
 // value reads one value whole. depth is that of the containers around it.
 func (s *scanner) value(depth int) token {
+	c := s.peek()
 	start := s.pos
-	switch c := s.peek(); {
+	switch {
 	case c == '"':
 		raw, escaped := s.str()
 		return token{tokenString, escaped, raw}
 	case c == '-' || ('0' <= c && c <= '9'):
-		start = s.pos
 		s.number()
 		return token{kind: tokenNumber, raw: s.data[start:s.pos]}
 	case c == 'n':
@@ -131,11 +131,9 @@ func (s *scanner) value(depth int) token {
 	case c == 'f':
 		return s.literal("false", tokenFalse)
 	case c == '{':
-		start = s.pos
 		s.object(depth + 1)
 		return token{kind: tokenObject, raw: s.data[start:s.pos]}
 	case c == '[':
-		start = s.pos
 		s.array(depth + 1)
 		return token{kind: tokenArray, raw: s.data[start:s.pos]}
 	}

@@ -1,6 +1,7 @@
 package schema
 
 import (
+	"bytes"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -53,21 +54,12 @@ func splitWord(buf []byte, w string) (last, before []byte) {
 		}
 		buf = append(buf, c)
 	}
-	last = buf
-	for i := len(buf) - 1; i >= 0; i-- {
-		if buf[i] != '_' {
-			continue
-		}
-		last, before = buf[i+1:], buf[:i]
-		break
+	end := bytes.LastIndexByte(buf, '_')
+	if end < 0 {
+		return buf, nil
 	}
-	for i := len(before) - 1; i >= 0; i-- {
-		if before[i] == '_' {
-			before = before[i+1:]
-			break
-		}
-	}
-	return last, before
+	before = buf[:end]
+	return buf[end+1:], before[bytes.LastIndexByte(before, '_')+1:]
 }
 
 func lastSense(last []byte) sense {
