@@ -174,6 +174,7 @@ type Journal struct {
 	pending     []byte     // group being filled
 	spare       []byte     // its twin while the writer has none
 	inFlight    int        // bytes the writer has taken
+	base        uint64     // first number this process gives
 	next        uint64     // number of the next record
 	written     uint64     // last number in a file
 	synced      uint64     // last number readers may see
@@ -217,7 +218,7 @@ func (j *Journal) First() uint64 {
 
 func (j *Journal) firstLocked() uint64 {
 	if len(j.segments) == 0 {
-		return j.next
+		return max(j.written+1, j.base) // waiting to be written, or to be given
 	}
 	return j.segments[0].first
 }
@@ -277,7 +278,7 @@ func (j *Journal) Close() error {
 	j.mu.Lock()
 	err := j.err
 	if seg := j.activeLocked(); err == nil && seg != nil {
-		j.mu.Unlock() // all that write to the file have ended
+		j.mu.Unlock()               // all that write to the file have ended
 		err = j.disk.sync(seg.file) // under SyncNever nobody did
 		j.mu.Lock()
 	}

@@ -15,39 +15,39 @@ import (
 
 var epoch = time.Date(2026, 11, 1, 8, 0, 0, 0, time.UTC)
 
-func mustOpen(t testing.TB, dir string, cfg Config) *Journal {
-	t.Helper()
+func mustOpen(tb testing.TB, dir string, cfg Config) *Journal {
+	tb.Helper()
 	j, err := Open(dir, cfg)
 	if err != nil {
-		t.Fatalf("Open: %v", err)
+		tb.Fatalf("Open: %v", err)
 	}
-	t.Cleanup(func() { _ = j.Close() })
+	tb.Cleanup(func() { _ = j.Close() })
 	return j
 }
 
-func mustAppend(t testing.TB, j *Journal, n int, data func(i int) []byte) (last uint64) {
-	t.Helper()
+func mustAppend(tb testing.TB, j *Journal, n int, data func(i int) []byte) (last uint64) {
+	tb.Helper()
 	for i := range n {
 		number, err := j.Append(false, epoch.Add(time.Duration(i)*time.Second), data(i))
 		if err != nil {
-			t.Fatalf("Append %d: %v", i, err)
+			tb.Fatalf("Append %d: %v", i, err)
 		}
 		last = number
 	}
 	return last
 }
 
-func mustFlush(t testing.TB, j *Journal) {
-	t.Helper()
-	if err := j.Flush(t.Context()); err != nil {
-		t.Fatalf("Flush: %v", err)
+func mustFlush(tb testing.TB, j *Journal) {
+	tb.Helper()
+	if err := j.Flush(tb.Context()); err != nil {
+		tb.Fatalf("Flush: %v", err)
 	}
 }
 
-func mustClose(t testing.TB, j *Journal) {
-	t.Helper()
+func mustClose(tb testing.TB, j *Journal) {
+	tb.Helper()
 	if err := j.Close(); err != nil {
-		t.Fatalf("Close: %v", err)
+		tb.Fatalf("Close: %v", err)
 	}
 }
 
@@ -58,11 +58,11 @@ type got struct {
 }
 
 // readAll reads what is there, with the damage that was reported on the way.
-func readAll(t testing.TB, j *Journal, from uint64) (recs []got, lost []*CorruptError) {
-	t.Helper()
+func readAll(tb testing.TB, j *Journal, from uint64) (recs []got, lost []*CorruptError) {
+	tb.Helper()
 	r, err := j.Reader(from)
 	if err != nil {
-		t.Fatalf("Reader: %v", err)
+		tb.Fatalf("Reader: %v", err)
 	}
 	defer r.Close()
 	for {
@@ -72,7 +72,7 @@ func readAll(t testing.TB, j *Journal, from uint64) (recs []got, lost []*Corrupt
 			continue
 		}
 		if err != nil {
-			t.Fatalf("TryNext: %v", err)
+			tb.Fatalf("TryNext: %v", err)
 		}
 		if !ok {
 			return recs, lost
@@ -242,16 +242,16 @@ func (j *Journal) used() int64 {
 	return j.usedLocked()
 }
 
-func dirBytes(t testing.TB, dir string) (sum int64) {
-	t.Helper()
+func dirBytes(tb testing.TB, dir string) (sum int64) {
+	tb.Helper()
 	names, err := filepath.Glob(filepath.Join(dir, "*.seg"))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	for _, n := range names {
 		info, err := os.Stat(n)
 		if err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 		sum += info.Size()
 	}
@@ -330,8 +330,8 @@ func TestReaderNeverPassesTheSyncedEnd(t *testing.T) {
 }
 
 // waitWritten waits until that number is in a file.
-func waitWritten(t testing.TB, j *Journal, number uint64) {
-	t.Helper()
+func waitWritten(tb testing.TB, j *Journal, number uint64) {
+	tb.Helper()
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
 	for {
@@ -343,8 +343,8 @@ func waitWritten(t testing.TB, j *Journal, number uint64) {
 		}
 		select {
 		case <-tick.C:
-		case <-t.Context().Done():
-			t.Fatal("never written")
+		case <-tb.Context().Done():
+			tb.Fatal("never written")
 		}
 	}
 }

@@ -106,7 +106,8 @@ func (j *Journal) recover() error {
 	if saved.clean {
 		j.promised = max(tail, saved.ceiling)
 	}
-	j.next = max(tail, saved.committed, saved.ceiling) + 1
+	j.base = max(tail, saved.committed, saved.ceiling) + 1
+	j.next = j.base
 	j.recountLocked()
 
 	j.saved = position{committed: j.committed, ceiling: saved.ceiling}

@@ -51,9 +51,9 @@ func (j *Journal) writePending() error {
 	j.mu.Lock()
 	group := j.pending
 	last := j.next - 1
-	if len(group) == 0 || j.err != nil {
+	if err := j.err; len(group) == 0 || err != nil {
 		j.mu.Unlock()
-		return nil
+		return err
 	}
 	j.pending, j.spare = j.spare[:0], nil
 	j.inFlight = len(group)
