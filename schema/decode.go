@@ -245,7 +245,7 @@ func (d *Decoder) vins(g *Gap) bool {
 	s.pos++
 	for first := true; ; first = false {
 		c := s.peek()
-		if c == ']' && (first || len(g.VINs) > 0) {
+		if c == ']' {
 			s.pos++
 			return true
 		}
