@@ -171,7 +171,7 @@ func (c *Client) through(ctx context.Context, last *answer) context.Context {
 		Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
 			ctx, cancel := context.WithTimeout(ctx, c.cfg.Timeout)
 			defer cancel()
-			defer context.AfterFunc(r.Context(), cancel)()
+			defer context.AfterFunc(r.Context(), cancel)() //nolint:contextcheck // either context ends the request
 			*last = answer{slowDowns: last.slowDowns}
 			return c.send(r.WithContext(ctx), last)
 		}),

@@ -554,13 +554,19 @@ func TestSourceTokenFileGoneOrTorn(t *testing.T) {
 func TestSourceWarnsOfAnOldRefreshToken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log safeBuffer
-		svc := &service{answer: func(string, url.Values) (*fakeAnswer, error) { return reply(503, ""), nil }}
-		src := newSource(t, newClient(t, svc, &log), newStore(t, setN(1)))
-		ctx, cancel := context.WithTimeout(t.Context(), 10*24*time.Hour)
+		svc := &service{answer: func(string, url.Values) (*fakeAnswer, error) {
+			res := reply(503, "")
+			res.Header.Set("Retry-After", "3600")
+			return res, nil
+		}}
+		set := setN(1)
+		set.RefreshExpires = set.RefreshExpires.Add(-6 * 24 * time.Hour)
+		src := newSource(t, newClient(t, svc, &log), newStore(t, set))
+		ctx, cancel := context.WithTimeout(t.Context(), 84*time.Hour)
 		defer cancel()
 		_ = src.Run(ctx)
 		if n := strings.Count(log.String(), "refresh token is old"); n != 3 {
-			t.Errorf("warnings in ten days = %d, want one a day after the seventh", n)
+			t.Errorf("warnings from day 6 to day 9.5 = %d, want one a day after the seventh", n)
 		}
 		for _, bad := range []string{"refresh-1", "id-1", testGCID} {
 			if strings.Contains(log.String(), bad) {
