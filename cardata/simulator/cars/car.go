@@ -1,7 +1,9 @@
 package cars
 
 import (
+	"cmp"
 	"math"
+	"slices"
 	"strconv"
 	"time"
 
@@ -52,35 +54,59 @@ func New(cfg Config) *Car {
 	if d := min(0.9, q.Duplicate); d > 0 {
 		c.duplicates = d * (1 + q.Revised) / (1 - d) / max(0.01, 1-q.OldMeasurement-q.Revised)
 	}
-	c.choose(cfg.Model.who())
+	c.choose()
 	c.state = c.life.stateAt(dayOf(cfg.Start.Unix()))
 	c.nextDay()
 	c.enter(c.firstActivity(cfg.Start.Unix()))
 	return c
 }
 
-// choose sorts the model's keys by the phases that send them.
-func (c *Car) choose(w who) {
+// equipped is how many descriptors a car sends: of some 245 that may be
+// selected about 75 ever arrive (CarData API, section "What is sent, and when").
+const equipped = 76
+
+// equip lists the keys of this car: what its model always sends, filled up to
+// equipped with the optional ones that its seed favours.
+func (l *life) equip() []uint8 {
+	var has, may []uint8
+	w := l.model.who()
+	for i := range keys {
+		switch k := &keys[i]; {
+		case k.who&w == 0:
+		case k.optional():
+			may = append(may, uint8(i))
+		default:
+			has = append(has, uint8(i))
+		}
+	}
+	slices.SortFunc(may, func(a, b uint8) int {
+		return cmp.Compare(mix(l.seed, tagOption, uint64(a)), mix(l.seed, tagOption, uint64(b)))
+	})
+	has = append(has, may[:max(0, min(len(may), equipped-len(has)))]...)
+	slices.Sort(has)
+	return has
+}
+
+// choose sorts the car's keys by the phases that send them.
+func (c *Car) choose() {
 	masks := [phases]when{
 		phaseStart: onStart | onPosition, phaseDrive: onDrive, phasePosition: onPosition, phaseArrive: onArrive | onPosition,
 		phaseDoor: onDoor, phaseLock: onDoor, phasePlug: onPlug, phaseStatus: onStatus, phaseCharge: onCharge,
 	}
 	masks[phaseWake], masks[phaseUnlock], masks[phaseDone] = math.MaxUint16, math.MaxUint16, math.MaxUint16
-	for i := range keys {
+	for _, i := range c.life.equip() {
 		k := &keys[i]
-		switch {
-		case k.who&w == 0:
+		if k.when == atTripEnd {
+			c.tripEnd = append(c.tripEnd, i)
 			continue
-		case k.when == atTripEnd:
-			c.tripEnd = append(c.tripEnd, uint8(i))
-			continue
-		case k.when == seldom:
-			c.seldom = append(c.seldom, uint8(i))
+		}
+		if k.when == seldom {
+			c.seldom = append(c.seldom, i)
 			continue
 		}
 		for ph, mask := range masks {
 			if mask == math.MaxUint16 || k.when&mask != 0 {
-				c.sends[ph] = append(c.sends[ph], uint8(i))
+				c.sends[ph] = append(c.sends[ph], i)
 			}
 		}
 	}

@@ -68,7 +68,10 @@ type Emission struct {
 	HasUnit   bool   // whether the unit key is there at all
 	Truth     schema.Value
 	TruthUnit string // canonical unit of Truth, empty when none
-	Duplicate bool   // repeats an earlier emission: same key, measured time and value
+	// Duplicate says that it repeats an earlier emission: same key, measured
+	// time and value. The earlier one may lie before Config.Start, so judge
+	// what was sent by its key, not by this flag.
+	Duplicate bool
 }
 
 // Session is one charging session, plug-in to plug-out, as the charging

@@ -40,26 +40,29 @@ func equal(a, b *Emission) bool {
 		a.Truth == b.Truth && a.TruthUnit == b.TruthUnit && a.Duplicate == b.Duplicate
 }
 
-// eachCar runs a test over every model, at home and in the United Kingdom.
-func eachCar(t *testing.T, f func(t *testing.T, m Model, index int)) {
-	t.Helper()
+// eachCar ranges over every model, on the continent and in the United Kingdom.
+func eachCar(yield func(m Model, index int) bool) {
 	for _, m := range allModels {
-		for _, index := range []int{0, 4} {
-			t.Run(fmt.Sprintf("%s %d", m, index), func(t *testing.T) { f(t, m, index) })
+		if !yield(m, 0) || !yield(m, 4) {
+			return
 		}
 	}
 }
 
+func carName(m Model, index int) string { return fmt.Sprintf("%s %d", m, index) }
+
 func TestSameSeedGivesSameMessages(t *testing.T) {
-	eachCar(t, func(t *testing.T, m Model, index int) {
-		a, b := New(config(m, index, monday)), New(config(m, index, monday))
-		for i := range 20_000 {
-			x, y := a.Next(), b.Next()
-			if !equal(&x, &y) {
-				t.Fatalf("message %d differs:\n%+v\n%+v", i, x, y)
+	for m, index := range eachCar {
+		t.Run(carName(m, index), func(t *testing.T) {
+			a, b := New(config(m, index, monday)), New(config(m, index, monday))
+			for i := range 20_000 {
+				x, y := a.Next(), b.Next()
+				if !equal(&x, &y) {
+					t.Fatalf("message %d differs:\n%+v\n%+v", i, x, y)
+				}
 			}
-		}
-	})
+		})
+	}
 }
 
 func TestOtherSeedOrVINGivesOtherLife(t *testing.T) {
@@ -81,42 +84,46 @@ func TestCarBegunLaterSendsTheSame(t *testing.T) {
 		"in the middle of a day":     4*24*time.Hour + 16*time.Hour + 21*time.Minute,
 		"in the evening":             2*24*time.Hour + 20*time.Hour,
 	}
-	eachCar(t, func(t *testing.T, m Model, index int) {
-		for name, after := range starts {
-			start := monday.Add(after)
-			long, late := New(config(m, index, monday)), New(config(m, index, start))
-			e := long.Next()
-			for e.Due.Before(start) {
-				e = long.Next()
-			}
-			for i := range 15_000 {
-				x := late.Next()
-				if !equal(&e, &x) {
-					t.Fatalf("%s: message %d differs:\nlong %+v\nlate %+v", name, i, e, x)
+	for m, index := range eachCar {
+		t.Run(carName(m, index), func(t *testing.T) {
+			for name, after := range starts {
+				start := monday.Add(after)
+				long, late := New(config(m, index, monday)), New(config(m, index, start))
+				e := long.Next()
+				for e.Due.Before(start) {
+					e = long.Next()
 				}
-				e = long.Next()
+				for i := range 15_000 {
+					x := late.Next()
+					if !equal(&e, &x) {
+						t.Fatalf("%s: message %d differs:\nlong %+v\nlate %+v", name, i, e, x)
+					}
+					e = long.Next()
+				}
 			}
-		}
-	})
+		})
+	}
 }
 
 func TestTimesOfMessages(t *testing.T) {
-	eachCar(t, func(t *testing.T, m Model, index int) {
-		var last time.Time
-		for _, e := range until(New(config(m, index, monday)), monday.AddDate(0, 0, 7)) {
-			switch late := e.Due.Sub(e.Sent); {
-			case e.Due.Before(last) || e.Due.Before(monday):
-				t.Fatalf("due %v after %v", e.Due, last)
-			case late < 1600*time.Millisecond || late > 5500*time.Millisecond:
-				t.Fatalf("latency %v", late)
-			case e.Measured.Nanosecond() != 0 || e.Measured.After(e.Sent):
-				t.Fatalf("measured %v, sent %v", e.Measured, e.Sent)
-			case e.Sent.Nanosecond()%1e6 != 0 || e.Sent.Location() != time.UTC || e.Measured.Location() != time.UTC:
-				t.Fatalf("sent %v, measured %v: want UTC, milliseconds", e.Sent, e.Measured)
+	for m, index := range eachCar {
+		t.Run(carName(m, index), func(t *testing.T) {
+			var last time.Time
+			for _, e := range until(New(config(m, index, monday)), monday.AddDate(0, 0, 7)) {
+				switch late := e.Due.Sub(e.Sent); {
+				case e.Due.Before(last) || e.Due.Before(monday):
+					t.Fatalf("due %v after %v", e.Due, last)
+				case late < 1600*time.Millisecond || late > 5500*time.Millisecond:
+					t.Fatalf("latency %v", late)
+				case e.Measured.Nanosecond() != 0 || e.Measured.After(e.Sent):
+					t.Fatalf("measured %v, sent %v", e.Measured, e.Sent)
+				case e.Sent.Nanosecond()%1e6 != 0 || e.Sent.Location() != time.UTC || e.Measured.Location() != time.UTC:
+					t.Fatalf("sent %v, measured %v: want UTC, milliseconds", e.Sent, e.Measured)
+				}
+				last = e.Due
 			}
-			last = e.Due
-		}
-	})
+		})
+	}
 }
 
 func TestWakingIsOneBurstUnderOneEnvelope(t *testing.T) {
@@ -142,79 +149,85 @@ func countBySent(es []Emission) map[time.Time]int {
 }
 
 func TestMileageGrowsByTheWayDriven(t *testing.T) {
-	eachCar(t, func(t *testing.T, m Model, index int) {
-		cfg := config(m, index, monday)
-		cfg.Quirks = Quirks{}
-		end := monday.AddDate(0, 0, 7)
-		var low, high float64
-		for _, e := range until(New(cfg), end) {
-			if e.Descriptor != "vehicle.vehicle.travelledDistance" {
-				continue
+	for m, index := range eachCar {
+		t.Run(carName(m, index), func(t *testing.T) {
+			cfg := config(m, index, monday)
+			cfg.Quirks = Quirks{}
+			end := monday.AddDate(0, 0, 7)
+			var low, high float64
+			for _, e := range until(New(cfg), end) {
+				if e.Descriptor != "vehicle.vehicle.travelledDistance" {
+					continue
+				}
+				km := e.Truth.Number
+				if km < high {
+					t.Fatalf("mileage falls from %v to %v at %v", high, km, e.Measured)
+				}
+				if low == 0 {
+					low = km
+				}
+				high = km
 			}
-			km := e.Truth.Number
-			if km < high {
-				t.Fatalf("mileage falls from %v to %v at %v", high, km, e.Measured)
+			l := newLife(&cfg)
+			want := 0.0
+			for d := dayOf(monday.Unix()) + 1; d <= dayOf(end.Unix()); d++ {
+				km, _ := l.driven(d)
+				want += km
 			}
-			if low == 0 {
-				low = km
+			if got := high - low; math.Abs(got-want) > 2 || want < 20 {
+				t.Errorf("drove %v km by the odometer, %v by the roads", got, want)
 			}
-			high = km
-		}
-		l := newLife(&cfg)
-		want := 0.0
-		for d := dayOf(monday.Unix()) + 1; d <= dayOf(end.Unix()); d++ {
-			km, _ := l.driven(d)
-			want += km
-		}
-		if got := high - low; math.Abs(got-want) > 2 || want < 20 {
-			t.Errorf("drove %v km by the odometer, %v by the roads", got, want)
-		}
-	})
+		})
+	}
 }
 
 func TestBatteryStaysWithinBoundsAndMondaysBeginCharged(t *testing.T) {
-	eachCar(t, func(t *testing.T, m Model, index int) {
-		cfg := config(m, index, monday)
-		l := newLife(&cfg)
-		if l.spec.batteryKWh == 0 {
-			t.Skip("no battery to follow")
-		}
-		s := l.stateAt(dayOf(monday.Unix()))
-		var p planner
-		for range 70 {
-			sunday := weekday(s.day) == 6
-			p.plan(l, &s)
-			for i := range p.acts {
-				a := &p.acts[i]
-				if a.soc < 5 || a.soc > 100 || a.socEnd < 5 || a.socEnd > 100 {
-					t.Fatalf("day %d: battery goes from %v to %v", s.day-1, a.soc, a.socEnd)
+	for m, index := range eachCar {
+		t.Run(carName(m, index), func(t *testing.T) {
+			cfg := config(m, index, monday)
+			l := newLife(&cfg)
+			if l.spec.batteryKWh == 0 {
+				return // nothing to follow
+			}
+			s := l.stateAt(dayOf(monday.Unix()))
+			var p planner
+			for range 70 {
+				sunday := weekday(s.day) == 6
+				p.plan(l, &s)
+				for i := range p.acts {
+					a := &p.acts[i]
+					if a.soc < 5 || a.soc > 100 || a.socEnd < 5 || a.socEnd > 100 {
+						t.Fatalf("day %d: battery goes from %v to %v", s.day-1, a.soc, a.socEnd)
+					}
+					if i > 0 && a.start <= p.acts[i-1].end {
+						t.Fatalf("day %d: activities overlap", s.day-1)
+					}
 				}
-				if i > 0 && a.start <= p.acts[i-1].end {
-					t.Fatalf("day %d: activities overlap", s.day-1)
+				if sunday && math.Abs(p.soc-l.target) > 0.01 {
+					t.Fatalf("Sunday ends with %v %%, want %v", p.soc, l.target)
 				}
 			}
-			if sunday && math.Abs(p.soc-l.target) > 0.01 {
-				t.Fatalf("Sunday ends with %v %%, want %v", p.soc, l.target)
-			}
-		}
-	})
+		})
+	}
 }
 
 func TestDensityOfMessages(t *testing.T) {
-	eachCar(t, func(t *testing.T, m Model, index int) {
-		es := until(New(config(m, index, monday)), monday.AddDate(0, 0, 7))
-		seen := map[schema.Descriptor]bool{}
-		for i := range es {
-			seen[es[i].Descriptor] = true
-		}
-		t.Logf("%d messages a day, %d descriptors", len(es)/7, len(seen))
-		if n := len(seen); n < 65 || n > 95 {
-			t.Errorf("%d descriptors, want about 75", n)
-		}
-		if n := len(es) / 7; n < 1000 || n > 15_000 {
-			t.Errorf("%d messages a day", n)
-		}
-	})
+	for m, index := range eachCar {
+		t.Run(carName(m, index), func(t *testing.T) {
+			es := until(New(config(m, index, monday)), monday.AddDate(0, 0, 7))
+			seen := map[schema.Descriptor]bool{}
+			for i := range es {
+				seen[es[i].Descriptor] = true
+			}
+			t.Logf("%d messages a day, %d descriptors", len(es)/7, len(seen))
+			if n := len(seen); n < 65 || n > 95 {
+				t.Errorf("%d descriptors, want about 75", n)
+			}
+			if n := len(es) / 7; n < 1000 || n > 15_000 {
+				t.Errorf("%d messages a day", n)
+			}
+		})
+	}
 }
 
 func TestParkedCarIsSilent(t *testing.T) {

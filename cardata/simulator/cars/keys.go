@@ -71,6 +71,7 @@ type key struct {
 	when     when
 	words    []string
 	sentinel string // text that stands for nothing, where the catalogue names one
+	standard bool   // every car of the model has it, though it is not sent often
 	number   func(m *moment) float64
 	index    func(m *moment) int // of words; for booleans 0 is false, 1 is true
 	text     func(m *moment) string
@@ -171,6 +172,19 @@ func measure(name, unit, canonical string, decimals uint8, w who, on when, f fun
 
 func words(name string, w who, on when, f func(*moment) string) key {
 	return key{name: name, form: text, who: w, when: on, text: f}
+}
+
+// always marks a key that no car of the model lacks.
+func (k key) always() key {
+	k.standard = true
+	return k
+}
+
+// optional reports whether equipment decides about a key. What is sent on the
+// road, while charging and after trips is standard.
+func (k key) optional() bool {
+	const often = onDrive | onPosition | onArrive | onCharge | seldom | atTripEnd
+	return !k.standard && k.when&often == 0
 }
 
 // or names the sentinel the catalogue lists for a key.

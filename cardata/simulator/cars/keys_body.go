@@ -2,6 +2,7 @@ package cars
 
 import (
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -9,13 +10,13 @@ func bodyKeys() []key {
 	shut := func(*moment) bool { return false }
 	driver := func(m *moment) bool { return m.open }
 	ks := []key{
-		flag("cabin.door.row1.driver.isOpen", vocab, every, onStart|onDoor, driver, "CLOSED", "OPEN").or("INVALID"),
+		flag("cabin.door.row1.driver.isOpen", vocab, every, onStart|onDoor, driver, "CLOSED", "OPEN").or("INVALID").always(),
 		flag("cabin.door.row1.passenger.isOpen", vocab, every, onDoor, shut, "CLOSED", "OPEN").or("INVALID"),
 		flag("cabin.door.row2.driver.isOpen", vocab, every, onDoor, shut, "CLOSED", "OPEN").or("UNKNOWN"),
 		flag("cabin.door.row2.passenger.isOpen", vocab, every, onDoor, shut, "CLOSED", "OPEN").or("UNKNOWN"),
-		words("cabin.door.status", every, onStart|onDoor, doorStatus),
+		words("cabin.door.status", every, onStart|onDoor, doorStatus).always(),
 		flag("body.hood.isOpen", vocab, every, 0, shut, "CLOSED", "OPEN").or("INVALID"),
-		flag("body.trunk.isOpen", jsonBool, every, onDoor, func(m *moment) bool { return m.open && m.daily(10) < 0.4 }),
+		flag("body.trunk.isOpen", jsonBool, every, onDoor, func(m *moment) bool { return m.open && m.daily(10) < 0.4 }).always(),
 		flag("body.trunk.isLocked", jsonBool, every, onStart|onDoor, func(m *moment) bool { return m.locked }),
 		flag("body.lights.isRunningOn", asn, every, onState, func(m *moment) bool {
 			hour := m.seconds()/3600 + 4
@@ -137,9 +138,11 @@ func serviceKeys() []key {
 
 func troubleCodes(m *moment) string {
 	n := 1 + int(3*m.daily(46))
-	s := fmt.Sprintf("<dtcData dtcCount=\"%d\">\n", n)
+	var s strings.Builder
+	fmt.Fprintf(&s, "<dtcData dtcCount=\"%d\">\n", n)
 	for i := range n {
-		s += fmt.Sprintf("  <dtc ecuAddress=\"%d\">X%05d</dtc>\n", 13+8*i, 1+int(900*m.daily(uint64(47+i))))
+		fmt.Fprintf(&s, "  <dtc ecuAddress=\"%d\">X%05d</dtc>\n", 13+8*i, 1+int(900*m.daily(uint64(47+i))))
 	}
-	return s + "</dtcData>\n"
+	s.WriteString("</dtcData>\n")
+	return s.String()
 }

@@ -40,7 +40,7 @@ func chargeKeys() []key {
 			default:
 				return 4
 			}
-		}, "NOCHARGING", "INITIALIZATION", "CHARGINGACTIVE", "CHARGINGPAUSED", "CHARGINGENDED", "CHARGINGERROR"),
+		}, "NOCHARGING", "INITIALIZATION", "CHARGINGACTIVE", "CHARGINGPAUSED", "CHARGINGENDED", "CHARGINGERROR").always(),
 		choice(charging+"hvStatus", plugins, onPlug|onStatus, func(m *moment) int {
 			switch {
 			case !m.plugged:
@@ -82,7 +82,7 @@ func chargeKeys() []key {
 		flag(charging+"profile.climatizationActive", jsonBool, plugins, 0, func(m *moment) bool { return m.option(62) < 0.5 }),
 		choice(charging+"profile.preference", plugins, 0, fixed(3, 63), "CHARGING_WINDOW", "SMART_CHARGING", "NO_PRESELECTION"),
 		choice(battery+"charging.preferenceSmartCharging", electric, 0, fixed(3, 64), "PRICE_OPTIMIZED", "RENEWABLE_ENERGEY", "CO2_OPTIMIZED").or("INVALID"),
-		measure(battery+"stateOfCharge.target", "%", "%", 0, plugins, onPlug, func(m *moment) float64 { return m.life.target }).or("INVALID"),
+		measure(battery+"stateOfCharge.target", "%", "%", 0, plugins, onPlug, func(m *moment) float64 { return m.life.target }).or("INVALID").always(),
 		measure(battery+"charging.acLimit.selected", "A", "A", 0, bev|nk, onPlug, func(*moment) float64 { return 16 }).or("INVALID"),
 		flag(battery+"charging.acLimit.isActive", vocab, bev|nk, 0, func(m *moment) bool { return m.option(65) < 0.3 }, "AC_LIMIT_INACTIVE", "AC_LIMIT_ACTIVE").or("INVALID"),
 		choice(battery+"preconditioning.state", nk, onStart, first, "OFF", "ON_LEGACY", "MANUAL_ON_CHARGE", "AUTOMATIC_ON"),
@@ -96,11 +96,11 @@ func portKeys() []key {
 	plugged := func(m *moment) bool { return m.plugged }
 	const port = "powertrain.tractionBattery.charging.port."
 	return []key{
-		choice("body.chargingPort.status", plugins, onPlug, func(m *moment) int { return truth(m.plugged) }, "DISCONNECTED", "CONNECTED").or("INVALID"),
+		choice("body.chargingPort.status", plugins, onPlug, func(m *moment) int { return truth(m.plugged) }, "DISCONNECTED", "CONNECTED").or("INVALID").always(),
 		choice("body.chargingPort.statusClearText", bev|i3|phev, onPlug, func(m *moment) int { return truth(m.plugged) }, "DISCONNECTED", "CONNECTED"),
 		choice("body.chargingPort.dcStatus", bev|nk, onPlug, func(m *moment) int { return truth(m.plugged && m.dc) }, "DISCONNECTED", "CONNECTED").or("INVALID"),
 		flag("body.chargingPort.isHospitalityActive", vocab, plugins, onPlug, func(m *moment) bool { return m.plugged && m.daily(70) < 0.05 },
-			"HOSPITALITY_INACTIVE", "HOSPITALITY_ACTIVE").or("INVALID"),
+			"HOSPITALITY_INACTIVE", "HOSPITALITY_ACTIVE").or("INVALID").always(),
 		measure("body.chargingPort.plugEventId", "", "", 0, plugins, onPlug, func(m *moment) float64 {
 			return float64(m.day%60_000*2 + int64(truth(m.plugged)))
 		}),

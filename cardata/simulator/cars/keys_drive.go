@@ -64,7 +64,7 @@ func driveKeys() []key {
 		measure("drivetrain.fuelSystem.level", "%", "%", 0, every, onDrive|onArrive, func(m *moment) float64 { return m.fuel }).or("INVALID"),
 		measure("drivetrain.fuelSystem.remainingFuel", "l", "l", 1, fuelled, onDrive|onArrive, func(m *moment) float64 { return m.fuelLitres() }),
 		measure("drivetrain.fuelSystem.remainingFuel", "", "", 0, electric, onArrive, zero),
-		measure("drivetrain.internalCombustionEngine.engine.ect", "Celsius", "degC", 0, fuelled, onDrive, func(m *moment) float64 {
+		measure("drivetrain.internalCombustionEngine.engine.ect", "Celsius", "degC", 0, fuelled, onDrive, func(m *moment) float64 { //nolint:misspell // engine coolant temperature
 			return max(0, m.outside+(91-m.outside)*m.warm)
 		}),
 		measure("cabin.infotainment.navigation.remainingRange", "km", "km", 0, fuelled, onDrive, func(m *moment) float64 { return m.fuelRange() + m.electricRange() }),

@@ -301,7 +301,7 @@ func (p *planner) wake(s *state, plugged bool) {
 		}
 		if i > 0 {
 			b := &p.acts[i-1]
-			if t < b.end+slack || !(b.kind != drives || b.last) {
+			if t < b.end+slack || (b.kind == drives && !b.last) {
 				continue
 			}
 			w.odo, w.soc, w.at = b.odoAt, b.socEnd, b.at

@@ -7,9 +7,9 @@ type tick struct {
 }
 
 const (
-	driveStep  = 22.0 // seconds between looks at a driving car
-	acStep     = 60.0 // … at a wallbox
-	dcStep     = 15.0 // … at a fast charger
+	driveStep  = 12.0 // seconds between looks at a driving car
+	acStep     = 30.0 // … at a wallbox
+	dcStep     = 10.0 // … at a fast charger
 	fewestStep = 2.0  // seconds; keeps measured times of one key apart
 	positionKm = 2.5  // a position at the latest after this way
 	hush       = 300  // seconds until a silent charging car stops sending
