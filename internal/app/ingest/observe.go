@@ -1,0 +1,54 @@
+package ingest
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/cardata-pipeline/cardata-pipeline/cardata/stream"
+	"github.com/cardata-pipeline/cardata-pipeline/internal/app/ops"
+	"github.com/cardata-pipeline/cardata-pipeline/schema"
+)
+
+// registry exports the counts of every stage.
+func (in *Ingest) registry(c *schema.Catalogue) *prometheus.Registry {
+	r := ops.Registry(ops.Version())
+	ops.Info(r, "catalogue", "version", c.Version())
+	ops.Counters(r, "intake", &in.intake.Stats)
+	ops.Counters(r, "journal", in.journal.Stats())
+	ops.Counters(r, "relay", &in.relay.Stats)
+	ops.Counters(r, "producer", &in.producer.Stats)
+	ops.Counters(r, "token", &in.accounts.tokens)
+	ops.Counters(r, "oauth", &in.accounts.client.Stats)
+	ops.Counters(r, "stream", &in.accounts.stream)
+	ops.Ledger(r, in.ledger)
+	ops.Gauge(r, "journal_size_bytes", "Bytes of the journal on disk.", func() float64 { return float64(in.journal.Size()) })
+	ops.Gauge(r, "journal_unsent_records", "Journal records that Kafka has not acknowledged.", func() float64 { return float64(in.Behind()) })
+	ops.Gauge(r, "journal_full", "1 while the journal refuses messages.", func() float64 {
+		if in.journal.Full() {
+			return 1
+		}
+		return 0
+	})
+	for _, state := range []stream.State{
+		stream.StateConnecting, stream.StateSubscribed, stream.StateWaiting, stream.StateLoginNeeded, stream.StateMisconfigured,
+	} {
+		ops.Gauge(r, "accounts_"+string(state), "Accounts in this state.", func() float64 { return float64(in.accounts.count(state)) })
+	}
+	return r
+}
+
+// checks names what ingest depends on.
+func (in *Ingest) checks() []ops.Check {
+	return []ops.Check{
+		{Name: "journal", Test: func(context.Context) error {
+			if in.journal.Full() {
+				return fmt.Errorf("full: %d bytes, messages are refused and a gap is open", in.journal.Size())
+			}
+			return in.journal.Err()
+		}},
+		{Name: "kafka", Test: in.kafka.Ping},
+		{Name: "stream", Test: func(context.Context) error { return in.accounts.trouble() }},
+	}
+}

@@ -1,0 +1,64 @@
+package sink
+
+import (
+	"strings"
+	"time"
+
+	"github.com/cardata-pipeline/cardata-pipeline/internal/env"
+	"github.com/cardata-pipeline/cardata-pipeline/pipeline"
+)
+
+// Config is read from CARDATA_* environment variables.
+type Config struct {
+	KafkaBrokers []string `split_words:"true" required:"true" desc:"bootstrap brokers, host:port, comma-separated"`
+	KafkaGroup   string   `split_words:"true" default:"cardata-sink" desc:"consumer group"`
+	TopicPrefix  string   `split_words:"true" default:"cardata." desc:"prefix of all topic names"`
+
+	TopicPartitions   int           `split_words:"true" default:"12" desc:"partitions of topics that are missing and created, 1 to 1000"`
+	TopicReplication  int           `split_words:"true" default:"1" desc:"replicas of topics that are missing and created, 1 to 15; 3 in a cluster"`
+	ReadingsRetention time.Duration `split_words:"true" default:"168h" desc:"retention of created topics readings and gaps, 1h to 8760h"`
+	RawRetention      time.Duration `split_words:"true" default:"168h" desc:"retention of created topics raw and dead-letters, 1h to 720h (personal data)"`
+
+	InfluxURL     string          `split_words:"true" required:"true" desc:"address of InfluxDB 1.8, 2.x or 3.x, http:// or https://"`
+	InfluxToken   pipeline.Secret `split_words:"true" secret:"true" desc:"API token; for 1.8 with authentication user:password"`
+	InfluxOrg     string          `split_words:"true" desc:"organisation, for 2.x"`
+	InfluxBucket  string          `split_words:"true" default:"cardata" desc:"bucket; for 1.8 the database, or database/retention-policy"`
+	InfluxGzip    bool            `split_words:"true" default:"false" desc:"compress writes; saves network, costs half as much CPU again"`
+	InfluxCreate  bool            `split_words:"true" default:"true" desc:"create the database on 1.8 when it is missing"`
+	InfluxTimeout time.Duration   `split_words:"true" default:"30s" desc:"longest time for one write, 1s to 10m"`
+
+	BatchReadings int           `split_words:"true" default:"5000" desc:"readings per write, 1 to 50000"`
+	BatchWait     time.Duration `split_words:"true" default:"250ms" desc:"longest wait to fill a batch, 1ms to 1m"`
+	Parallel      int           `split_words:"true" default:"4" desc:"partitions written at the same time, 1 to 64; bounds memory"`
+
+	HTTPAddr     string        `split_words:"true" default:":8080" desc:"address of /metrics, /healthz and /readyz"`
+	DrainTimeout time.Duration `split_words:"true" default:"20s" desc:"time to finish after SIGTERM, 1s to 10m, under the pod's grace period"`
+	LogLevel     string        `split_words:"true" default:"info" desc:"debug, info, warn or error"`
+}
+
+// Validate reports all faults at once, each with variable, value and what is
+// allowed.
+func (c *Config) Validate() error {
+	var f env.Faults
+	if len(c.KafkaBrokers) == 0 {
+		f.Add("KAFKA_BROKERS", "", "must name at least one host:port")
+	}
+	for _, b := range c.KafkaBrokers {
+		f.HostPort("KAFKA_BROKERS", b)
+	}
+	f.NotEmpty("KAFKA_GROUP", c.KafkaGroup, "a consumer group")
+	env.Between(&f, "TOPIC_PARTITIONS", c.TopicPartitions, 1, 1000)
+	env.Between(&f, "TOPIC_REPLICATION", c.TopicReplication, 1, 15)
+	env.Between(&f, "READINGS_RETENTION", c.ReadingsRetention, time.Hour, 8760*time.Hour)
+	env.Between(&f, "RAW_RETENTION", c.RawRetention, time.Hour, 720*time.Hour)
+	f.URL("INFLUX_URL", c.InfluxURL, "http", "https")
+	f.NotEmpty("INFLUX_BUCKET", c.InfluxBucket, "a bucket or database")
+	env.Between(&f, "INFLUX_TIMEOUT", c.InfluxTimeout, time.Second, 10*time.Minute)
+	env.Between(&f, "BATCH_READINGS", c.BatchReadings, 1, 50_000)
+	env.Between(&f, "BATCH_WAIT", c.BatchWait, time.Millisecond, time.Minute)
+	env.Between(&f, "PARALLEL", c.Parallel, 1, 64)
+	f.ListenAddr("HTTP_ADDR", c.HTTPAddr)
+	env.Between(&f, "DRAIN_TIMEOUT", c.DrainTimeout, time.Second, 10*time.Minute)
+	f.OneOf("LOG_LEVEL", strings.ToLower(c.LogLevel), "debug", "info", "warn", "error")
+	return f.Err()
+}

@@ -1,0 +1,273 @@
+package whole
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/cardata-pipeline/cardata-pipeline/cardata/simulator"
+	"github.com/cardata-pipeline/cardata-pipeline/internal/app/ingest"
+	"github.com/cardata-pipeline/cardata-pipeline/internal/app/login"
+	"github.com/cardata-pipeline/cardata-pipeline/internal/app/sink"
+	"github.com/cardata-pipeline/cardata-pipeline/internal/env"
+	"github.com/cardata-pipeline/cardata-pipeline/sinks/influx"
+	"github.com/cardata-pipeline/cardata-pipeline/standalone/internal/embedded"
+)
+
+// Whole is everything that runs in the process.
+type whole struct {
+	cfg     Config
+	dir     string
+	log     *slog.Logger
+	report  *reporter
+	sim     *simulator.Simulator // nil with --real
+	broker  *embedded.Broker
+	influx  *embedded.Influx
+	ingest  *ingest.Ingest
+	sink    *sink.Sink
+	db      *influx.Client
+	closers []func() error
+}
+
+// Run starts everything in the order of the data flow from the far end, feeds,
+// and at the end audits and stops it from the near end.
+func Run(ctx context.Context, cfg Config, stdout, stderr io.Writer) (err error) {
+	w := &whole{cfg: cfg, report: newReporter(stdout, stderr, cfg.JSON)}
+	defer func() { err = errors.Join(err, w.close()) }()
+	for _, step := range []func(context.Context) error{
+		w.openData, w.startInflux, w.startBroker, w.startSimulator, w.setUpSink, w.setUpIngest,
+	} {
+		if err := step(ctx); err != nil {
+			return err
+		}
+	}
+	w.report.started(w)
+
+	carry, stopCarry := context.WithCancel(context.WithoutCancel(ctx)) // outlives Ctrl-C: the audit wants the flow settled
+	defer stopCarry()
+	flow, broken := errgroup.WithContext(carry)
+	sinkCtx, stopSink := context.WithCancel(broken)
+	defer stopSink()
+	ingestCtx, stopIngest := context.WithCancel(broken)
+	defer stopIngest()
+	ingestDone := make(chan struct{})
+	flow.Go(func() error { return w.sink.Run(sinkCtx) })
+	flow.Go(func() error {
+		defer close(ingestDone)
+		return w.ingest.Run(ingestCtx)
+	})
+
+	w.live(ctx, broken)
+	var auditErr error
+	if broken.Err() == nil && w.sim != nil {
+		w.settle(broken)
+		auditErr = w.audit(broken)
+	}
+	stopIngest()
+	<-ingestDone
+	stopSink() // leaves its group before the broker stops
+	if err := flow.Wait(); err != nil && !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return auditErr
+}
+
+// live shows progress until the time is over, Ctrl-C, or something breaks.
+func (w *whole) live(ctx, broken context.Context) {
+	if w.cfg.For > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, w.cfg.For)
+		defer cancel()
+	}
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-broken.Done():
+			return
+		case <-tick.C:
+			w.report.progress(w)
+		}
+	}
+}
+
+func (w *whole) openData(context.Context) error {
+	kind := "simulated"
+	if w.cfg.Real {
+		kind = "real"
+	}
+	dir, err := embedded.OpenDataDir(w.cfg.Data, kind)
+	if err != nil {
+		return err
+	}
+	w.dir = dir
+	file, err := os.OpenFile(filepath.Join(dir, "standalone.log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return fmt.Errorf("log file: %w", err)
+	}
+	w.closers = append(w.closers, file.Close)
+	w.log = slog.New(slog.NewMultiHandler(
+		slog.NewJSONHandler(file, nil),
+		slog.NewTextHandler(w.report, &slog.HandlerOptions{Level: slog.LevelError}),
+	))
+	return nil
+}
+
+func (w *whole) startInflux(ctx context.Context) error {
+	addr, err := w.place(ctx, "InfluxDB", w.cfg.InfluxAddr)
+	if err != nil {
+		return err
+	}
+	file, err := os.OpenFile(filepath.Join(w.dir, "influxdb.log"), os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+	if err != nil {
+		return fmt.Errorf("log file: %w", err)
+	}
+	w.closers = append(w.closers, file.Close)
+	if w.influx, err = embedded.StartInflux(embedded.InfluxConfig{Dir: filepath.Join(w.dir, "influxdb"), Addr: addr, Log: file}); err != nil {
+		return err
+	}
+	w.closers = append(w.closers, w.influx.Close)
+	w.db, err = influx.New(influx.Config{URL: w.influx.URL(), Bucket: "cardata", Log: w.log})
+	if err == nil {
+		w.closers = append(w.closers, func() error { w.db.Close(); return nil })
+	}
+	return err
+}
+
+func (w *whole) startBroker(ctx context.Context) error {
+	addr, err := w.place(ctx, "Kafka", w.cfg.KafkaAddr)
+	if err != nil {
+		return err
+	}
+	port, err := embedded.Port(addr)
+	if err != nil {
+		return err
+	}
+	w.broker, err = embedded.StartBroker(embedded.BrokerConfig{Dir: filepath.Join(w.dir, "kafka"), Port: port})
+	if err != nil {
+		return err
+	}
+	w.closers = append(w.closers, func() error { w.broker.Close(); return nil })
+	return nil
+}
+
+// place gives a free address, and tells when it is not the one asked for.
+func (w *whole) place(ctx context.Context, what, addr string) (string, error) {
+	free, busy, err := embedded.FreeAddr(ctx, addr)
+	if err != nil {
+		return "", fmt.Errorf("%s address: %w", what, err)
+	}
+	if busy {
+		w.report.say("%s: %s is taken, using %s", what, addr, free)
+	}
+	return free, nil
+}
+
+func (w *whole) startSimulator(ctx context.Context) error {
+	if w.cfg.Real {
+		return nil
+	}
+	sim, err := simulator.Start(context.WithoutCancel(ctx), simulator.Config{
+		Seed: w.cfg.Seed, Accounts: w.cfg.Accounts, Cars: w.cfg.Cars, History: w.cfg.History, Speed: w.cfg.Speed,
+		Dir: filepath.Join(w.dir, "simulator"), AutoApprove: true, PollInterval: time.Second,
+		ConnectsPerMinute: max(10, w.cfg.Accounts*2), Log: w.log,
+	})
+	if err != nil {
+		return err
+	}
+	w.sim = sim
+	w.closers = append(w.closers, func() error { sim.Close(); return nil })
+	return w.logIn(ctx)
+}
+
+// logIn goes through the device flow for each simulated account, once: a stored
+// login of an earlier run still works.
+func (w *whole) logIn(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(16)
+	for _, account := range w.sim.Accounts() {
+		if _, err := os.Stat(filepath.Join(w.tokenDir(), string(account.GCID)+".json")); err == nil {
+			continue
+		}
+		group.Go(func() error {
+			return login.Run(ctx, login.Config{
+				ClientID: account.ClientID, BaseURL: w.sim.OAuthURL(), TokenDir: w.tokenDir(), CAFile: w.sim.CAFile(), Log: w.log,
+			}, io.Discard)
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return fmt.Errorf("log in at the simulator: %w", err)
+	}
+	return nil
+}
+
+func (w *whole) tokenDir() string {
+	if !w.cfg.Real {
+		return filepath.Join(w.dir, "tokens")
+	}
+	if w.cfg.TokenDir != "" {
+		return w.cfg.TokenDir
+	}
+	dir, err := login.DefaultTokenDir()
+	if err != nil {
+		return filepath.Join(w.dir, "tokens")
+	}
+	return dir
+}
+
+func (w *whole) setUpSink(ctx context.Context) error {
+	var cfg sink.Config
+	if err := env.Defaults(&cfg); err != nil {
+		return err
+	}
+	cfg.KafkaBrokers = []string{w.broker.Addr()}
+	cfg.TopicPartitions = embedded.Partitions
+	cfg.ReadingsRetention, cfg.RawRetention = embedded.Retention, embedded.Retention
+	cfg.InfluxURL = w.influx.URL()
+	cfg.HTTPAddr = "127.0.0.1:0"
+	var err error
+	w.sink, err = sink.New(ctx, cfg, w.log)
+	return err
+}
+
+func (w *whole) setUpIngest(ctx context.Context) error {
+	var cfg ingest.Config
+	if err := env.Defaults(&cfg); err != nil {
+		return err
+	}
+	addr, err := w.place(ctx, "metrics", w.cfg.HTTPAddr)
+	if err != nil {
+		return err
+	}
+	cfg.HTTPAddr = addr
+	cfg.DataDir, cfg.TokenDir = w.dir, w.tokenDir()
+	cfg.KafkaBrokers = []string{w.broker.Addr()}
+	cfg.TopicPartitions = embedded.Partitions
+	cfg.ReadingsRetention, cfg.RawRetention = embedded.Retention, embedded.Retention
+	cfg.JournalMaxMib = 1024
+	cfg.JournalKeep = 15 * time.Minute // the embedded broker may lose its tail with us
+	if w.sim != nil {
+		cfg.OAuthURL, cfg.MQTTAddr, cfg.CAFile = w.sim.OAuthURL(), w.sim.MQTTAddr(), w.sim.CAFile()
+		cfg.ConnectsPerMinute = max(cfg.ConnectsPerMinute, w.cfg.Accounts*2)
+	}
+	w.ingest, err = ingest.New(ctx, cfg, w.log)
+	return err
+}
+
+// close ends what was started, the last first.
+func (w *whole) close() error {
+	var errs []error
+	for i := len(w.closers) - 1; i >= 0; i-- {
+		errs = append(errs, w.closers[i]())
+	}
+	return errors.Join(errs...)
+}
