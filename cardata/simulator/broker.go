@@ -59,6 +59,7 @@ func (b *broker) start(tcp *net.TCPListener, cert tls.Certificate) error {
 	limits := mqtt.NewDefaultServerCapabilities()
 	limits.MaximumSessionExpiryInterval = 0
 	limits.MaximumPacketSize = 64 << 10
+	limits.MinimumProtocolVersion = 4
 	limits.RetainAvailable = 0
 	limits.SharedSubAvailable = 0
 	b.server = mqtt.New(&mqtt.Options{
@@ -71,7 +72,7 @@ func (b *broker) start(tcp *net.TCPListener, cert tls.Certificate) error {
 	if err := b.server.AddHook(b, nil); err != nil {
 		return fmt.Errorf("start broker: %w", err)
 	}
-	l := newListener(tcp, &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS13})
+	l := newListener(tcp, &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS13}, b.s.cfg.greeting)
 	if err := b.server.AddListener(l); err != nil {
 		return fmt.Errorf("start broker: %w", err)
 	}
@@ -125,6 +126,7 @@ func (b *broker) OnConnect(cl *mqtt.Client, pk packets.Packet) error {
 	cl.Properties.Clean = true
 	cl.Properties.Will = mqtt.Will{}
 	sock.session = s
+	_ = sock.SetWriteDeadline(time.Time{}) // the greeting is over
 	old, taken := s.account.take(s, b.s.faults.get().RefuseNewer)
 	if !taken {
 		sock.session = nil
@@ -254,8 +256,19 @@ func (b *broker) OnACLCheck(cl *mqtt.Client, topic string, write bool) bool {
 	return s != nil && !write && s.account.judge(topic, b.s.faults.get().Unselected) == granted
 }
 
-// OnPacketRead ends the connection of a client that publishes.
+// OnPacketRead ends the connection of a client that publishes. A CONNECT with
+// an empty name or password is given something to refuse: mochi would answer it
+// with a code that MQTT 3.1.1 does not have.
 func (b *broker) OnPacketRead(cl *mqtt.Client, pk packets.Packet) (packets.Packet, error) {
+	if pk.FixedHeader.Type == packets.Connect {
+		if pk.Connect.UsernameFlag && len(pk.Connect.Username) == 0 {
+			pk.Connect.Username = []byte("-")
+		}
+		if pk.Connect.PasswordFlag && len(pk.Connect.Password) == 0 {
+			pk.Connect.Password = []byte("-")
+		}
+		return pk, nil
+	}
 	s := sessionOf(cl)
 	if s == nil || pk.FixedHeader.Type != packets.Publish {
 		return pk, nil

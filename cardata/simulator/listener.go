@@ -10,9 +10,6 @@ import (
 	"github.com/mochi-mqtt/server/v2/listeners"
 )
 
-// greeting is how long a client may take for handshake and CONNECT.
-const greeting = 10 * time.Second
-
 // sendBuffer bounds what the kernel holds of a connection's outbound data, so
 // that what is handed over is soon read or known to be lost.
 const sendBuffer = 256 << 10
@@ -21,8 +18,9 @@ const sendBuffer = 256 << 10
 // own in that it bounds the time before CONNECT and that Close waits for all
 // it started.
 type listener struct {
-	tcp *net.TCPListener
-	tls *tls.Config
+	tcp      *net.TCPListener
+	tls      *tls.Config
+	greeting time.Duration
 
 	wg sync.WaitGroup
 	mu sync.Mutex // guards open and closed
@@ -30,8 +28,8 @@ type listener struct {
 	open map[*socket]struct{}
 }
 
-func newListener(tcp *net.TCPListener, config *tls.Config) *listener {
-	return &listener{tcp: tcp, tls: config, open: make(map[*socket]struct{})}
+func newListener(tcp *net.TCPListener, config *tls.Config, greeting time.Duration) *listener {
+	return &listener{tcp: tcp, tls: config, greeting: greeting, open: make(map[*socket]struct{})}
 }
 
 // Init is part of the broker's listener interface.
@@ -61,7 +59,7 @@ func (l *listener) Serve(establish listeners.EstablishFn) {
 			_ = conn.Close()
 			return
 		}
-		_ = conn.SetDeadline(time.Now().Add(greeting))
+		_ = conn.SetDeadline(time.Now().Add(l.greeting))
 		l.wg.Go(func() {
 			_ = establish(l.ID(), s) // refusals and losses are counted where they are decided
 			_ = s.Close()

@@ -45,6 +45,8 @@ type Config struct {
 	PollInterval time.Duration // between polls for tokens, told in whole seconds; 0 means 5 s
 
 	Log *slog.Logger // nil means none
+
+	greeting time.Duration // for handshake and CONNECT; 0 means 10 s, shorter in tests
 }
 
 // Stats counts what the service did. All fields are safe for concurrent use.
@@ -154,6 +156,7 @@ func (c Config) complete() (Config, error) {
 		{&c.RefreshLife, 14 * 24 * time.Hour},
 		{&c.CodeLife, 300 * time.Second},
 		{&c.PollInterval, 5 * time.Second},
+		{&c.greeting, 10 * time.Second},
 	} {
 		if *d.value <= 0 {
 			*d.value = d.standard
@@ -251,7 +254,7 @@ func (s *Simulator) serveHTTP(ctx context.Context, cert tls.Certificate) error {
 	s.http = &http.Server{
 		Handler:           s.dated(mux),
 		TLSConfig:         &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12},
-		ReadHeaderTimeout: greeting,
+		ReadHeaderTimeout: s.cfg.greeting,
 		ErrorLog:          slog.NewLogLogger(slog.DiscardHandler, slog.LevelError), // handshakes that clients gave up
 	}
 	s.wg.Go(func() {
