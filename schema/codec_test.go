@@ -52,7 +52,8 @@ func exampleReadings() []schema.Reading {
 	values := []schema.Value{
 		number(0), number(-1), number(23456), number(78.5), number(48.100012), number(1e-9), number(1e21), number(1e15), number(999999999999999),
 		number(math.MaxFloat64), number(math.SmallestNonzeroFloat64), boolean(true), boolean(false), text(""), text("CHARGINGACTIVE"),
-		text("\"\\/\b\f\n\r\t\x00\x1f\u007fé€🚗\u2028<&>"), {},
+		text("\"\\/\b\f\n\r\t\x00\x1f\u007fé€🚗\u2028<&>"),
+		{},
 	}
 	var out []schema.Reading
 	for _, v := range values {

@@ -518,8 +518,12 @@ func TestBothFormsOfEachDescriptor(t *testing.T) {
 			}
 		case schema.TypeBool:
 			values = append(values, []struct{ stream, rest string }{
-				{"true", `"` + e.TrueWord + `"`}, {"false", `"` + e.FalseWord + `"`}, {"true", `"true"`},
-				{"false", `"false"`}, {`"ASN_isTrue"`, `"` + e.TrueWord + `"`}, {"1", `"1"`},
+				{"true", `"` + e.TrueWord + `"`},
+				{"false", `"` + e.FalseWord + `"`},
+				{"true", `"true"`},
+				{"false", `"false"`},
+				{`"ASN_isTrue"`, `"` + e.TrueWord + `"`},
+				{"1", `"1"`},
 			}...)
 			if strings.HasSuffix(string(e.Descriptor), ".isOpen") {
 				values = append(values, struct{ stream, rest string }{"false", `"CLOSED"`}, struct{ stream, rest string }{"true", `"OPEN"`})
