@@ -32,11 +32,11 @@ const (
 
 // authority makes a CA and a server certificate that are valid in a bubble's
 // time, too, which begins in 2000.
-func authority(t testing.TB) (roots *x509.CertPool, cert tls.Certificate) {
-	t.Helper()
+func authority(tb testing.TB) (roots *x509.CertPool, cert tls.Certificate) {
+	tb.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	tmpl := &x509.Certificate{
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: testHost}, DNSNames: []string{testHost, "localhost"},
@@ -46,11 +46,11 @@ func authority(t testing.TB) (roots *x509.CertPool, cert tls.Certificate) {
 	}
 	der, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, &key.PublicKey, key)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	leaf, err := x509.ParseCertificate(der)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	roots = x509.NewCertPool()
 	roots.AddCert(leaf)
@@ -77,16 +77,15 @@ type broker struct {
 }
 
 type peer struct {
-	conn      net.Conn // TLS
-	raw       net.Conn
-	user      string
-	password  string
-	clientID  string
-	opened    time.Time
-	topics    []string
-	bye       time.Time // DISCONNECT
-	ended     time.Time
-	subscribe bool
+	conn     net.Conn // TLS
+	raw      net.Conn
+	user     string
+	password string
+	clientID string
+	opened   time.Time
+	topics   []string
+	bye      time.Time // DISCONNECT
+	ended    time.Time
 }
 
 func (b *broker) dial(_ context.Context, _, _ string) (net.Conn, error) {
@@ -352,6 +351,7 @@ func (loginError) LoginNeeded() bool { return true }
 
 // bench is one connection against one broker inside a bubble.
 type bench struct {
+	t *testing.T
 	*broker
 	rec    *recorder
 	tokens *fakeTokens
@@ -363,11 +363,12 @@ type bench struct {
 
 // bubble runs body in synctest with a connection that body may start. Setup
 // changes what the defaults are.
-func bubble(t *testing.T, setup func(*bench, *Config), body func(t *testing.T, b *bench)) {
+func bubble(t *testing.T, setup func(*bench, *Config), body func(b *bench)) {
 	t.Helper()
 	roots, cert := authority(t)
 	synctest.Test(t, func(t *testing.T) {
 		b := &bench{
+			t:      t,
 			broker: &broker{tls: &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}},
 			rec:    &recorder{}, tokens: &fakeTokens{life: time.Hour}, pacer: NewPacer(0, 0), done: make(chan error, 1),
 		}
@@ -383,7 +384,7 @@ func bubble(t *testing.T, setup func(*bench, *Config), body func(t *testing.T, b
 		ctx, cancel := context.WithCancel(t.Context())
 		b.cancel = cancel
 		go func() { b.done <- c.Run(ctx) }()
-		body(t, b)
+		body(b)
 		b.stop(t)
 		b.wg.Wait() // synctest itself fails when a goroutine of the client is left
 		if len(b.rec.broken) > 0 || b.rec.open {

@@ -32,7 +32,8 @@ func flood(b *bench, step time.Duration) (stop func()) {
 }
 
 func TestTokenChangeUnderLoadWaitsForTheEndOfTheWindow(t *testing.T) {
-	bubble(t, nil, func(t *testing.T, b *bench) {
+	bubble(t, nil, func(b *bench) {
+		t := b.t
 		stop := flood(b, 500*time.Millisecond)
 		begin := time.Now()
 		pass(58 * time.Minute)
@@ -71,7 +72,8 @@ func TestTokenChangeUnderLoadWaitsForTheEndOfTheWindow(t *testing.T) {
 }
 
 func TestTokenChangeTakesTheFirstQuietMoment(t *testing.T) {
-	bubble(t, nil, func(t *testing.T, b *bench) {
+	bubble(t, nil, func(b *bench) {
+		t := b.t
 		stop := flood(b, 10*time.Second)
 		begin := time.Now()
 		pass(46 * time.Minute)
@@ -88,7 +90,8 @@ func TestTokenChangeTakesTheFirstQuietMoment(t *testing.T) {
 }
 
 func TestShortLivedTokensScaleTheWindow(t *testing.T) {
-	bubble(t, func(b *bench, _ *Config) { b.tokens.life = 2 * time.Minute }, func(t *testing.T, b *bench) {
+	bubble(t, func(b *bench, _ *Config) { b.tokens.life = 2 * time.Minute }, func(b *bench) {
+		t := b.t
 		pass(10 * time.Minute)
 		l := b.rec.losses()
 		if len(l) < 5 || len(l) > 7 {
@@ -110,7 +113,8 @@ func TestTokenChangeIsPutOffWhileThereIsNoToken(t *testing.T) {
 			}
 			return nil
 		}
-	}, func(t *testing.T, b *bench) {
+	}, func(b *bench) {
+		t := b.t
 		pass(51 * time.Minute)
 		if n := b.count(); n != 1 || b.conn.cfg.Stats.TokenFaults.Load() < 5 {
 			t.Errorf("%d connections, %d token faults; want the old connection kept", n, b.conn.cfg.Stats.TokenFaults.Load())
@@ -121,7 +125,8 @@ func TestTokenChangeIsPutOffWhileThereIsNoToken(t *testing.T) {
 }
 
 func TestTokenChangeStandsInLineWhileStillConnected(t *testing.T) {
-	bubble(t, func(b *bench, _ *Config) { b.pacer = NewPacer(1, 5*time.Minute) }, func(t *testing.T, b *bench) {
+	bubble(t, func(b *bench, _ *Config) { b.pacer = NewPacer(1, 5*time.Minute) }, func(b *bench) {
+		t := b.t
 		pass(44 * time.Minute)
 		b.pacer.book(time.Now(), time.Now())
 		pass(time.Minute + 30*time.Second)
@@ -140,7 +145,8 @@ func TestTokenChangeStandsInLineWhileStillConnected(t *testing.T) {
 }
 
 func TestLossWhilePreparingAChangeIsNoPlannedChange(t *testing.T) {
-	bubble(t, func(b *bench, _ *Config) { b.pacer = NewPacer(1, 5*time.Minute) }, func(t *testing.T, b *bench) {
+	bubble(t, func(b *bench, _ *Config) { b.pacer = NewPacer(1, 5*time.Minute) }, func(b *bench) {
+		t := b.t
 		pass(44 * time.Minute)
 		b.pacer.book(time.Now(), time.Now())
 		pass(90 * time.Second)

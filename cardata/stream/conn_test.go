@@ -20,13 +20,13 @@ type scripted struct {
 func (s scripted) Read(p []byte) (int, error) { return s.r.Read(p) }
 func (s scripted) Close() error               { return nil }
 
-func wire(t testing.TB, payload []byte) []byte {
-	t.Helper()
+func wire(tb testing.TB, payload []byte) []byte {
+	tb.Helper()
 	var buf bytes.Buffer
 	m := packets.NewControlPacket(packets.Publish).(*packets.PublishPacket)
 	m.TopicName, m.Payload = string(testGCID)+"/"+testVIN, payload
 	if err := m.Write(&buf); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return buf.Bytes()
 }

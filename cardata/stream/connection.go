@@ -80,27 +80,25 @@ func (c *Connection) Run(ctx context.Context) error {
 	if c.started.Swap(true) {
 		return errors.New("BUG: stream connection run twice")
 	}
+	defer c.show(StateIdle)
 	var p plan
 	for ctx.Err() == nil {
 		c.show(StateConnecting)
 		p = c.once(ctx, p)
-		if ctx.Err() != nil {
-			break
-		}
-		c.report(p)
-		if backoff.Wait(ctx, p.wait) != nil {
-			break
+		if ctx.Err() == nil {
+			c.report(ctx, p)
+			_ = backoff.Wait(ctx, p.wait)
 		}
 	}
-	c.show(StateIdle)
 	return nil
 }
 
 // once makes one attempt, lives through the connection if it comes about, and
 // says what to do next. prepared is the plan of the attempt before.
 func (c *Connection) once(ctx context.Context, prepared plan) plan {
-	pw, f := prepared.next, (*faultError)(nil)
+	pw := prepared.next
 	if pw == nil || !c.wall().Before(pw.expires) {
+		var f *faultError
 		if pw, f = c.password(ctx, c.life/6); f != nil {
 			c.cfg.Stats.TokenFaults.Add(1)
 			return c.ladders.afterFault(f, c.cfg.ReconnectGap)
@@ -216,7 +214,7 @@ func (c *Connection) setStateLocked(state State) {
 }
 
 // report shows a plan, and logs it when it says something new.
-func (c *Connection) report(p plan) {
+func (c *Connection) report(ctx context.Context, p plan) {
 	c.mu.Lock()
 	c.setStateLocked(p.state)
 	c.status.NextTry = time.Now().Add(p.wait).UTC()
@@ -238,7 +236,7 @@ func (c *Connection) report(p plan) {
 	if p.state != StateWaiting || p.remedy == remedyEvicted {
 		level = slog.LevelError
 	}
-	c.log.Log(context.Background(), level, "stream interrupted", slog.String("state", string(p.state)),
+	c.log.Log(ctx, level, "stream interrupted", slog.String("state", string(p.state)),
 		slog.Any("err", p.err), slog.String("remedy", p.remedy), slog.Duration("wait", p.wait), slog.Int("repeated", c.repeated))
 	c.shown, c.repeated = p, 0
 }

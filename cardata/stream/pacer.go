@@ -59,20 +59,19 @@ func (p *Pacer) book(now, earliest time.Time) time.Time {
 	}
 	p.slots = slices.Delete(p.slots, 0, old)
 
-	slot, at := earliest, 0
+	slot := earliest
 	for {
-		at, _ = slices.BinarySearchFunc(p.slots, slot, time.Time.Compare)
+		at, _ := slices.BinarySearchFunc(p.slots, slot, time.Time.Compare)
 		for at < len(p.slots) && p.slots[at].Equal(slot) {
 			at++ // after its equals, so that equals keep their order
 		}
 		full, clash := p.clash(slot, at)
 		if !clash {
-			break
+			p.slots = slices.Insert(p.slots, at, slot)
+			return slot
 		}
 		slot = full
 	}
-	p.slots = slices.Insert(p.slots, at, slot)
-	return slot
 }
 
 // clash looks at each run of limit booked attempts that slot, put in at

@@ -47,8 +47,10 @@ func (s *session) deliver(topic string, payload []byte, read int64) {
 type held struct {
 	mu       sync.Mutex // guards all below
 	messages []heldMessage
-	passed   bool // messages are handed over directly from now on
-	over     bool // nothing is handed over any more
+	dropped  int64 // when the last message was read for which there was no room
+	granted  bool  // coverage has begun: room or not, nothing is dropped
+	passed   bool  // messages are handed over directly from now on
+	over     bool  // nothing is handed over any more
 }
 
 type heldMessage struct {
@@ -67,12 +69,25 @@ func (h *held) closed(s *session, m mqtt.Message) bool {
 	case h.passed:
 		return true
 	case h.over:
-	case len(h.messages) >= maxHeld: // coverage has not begun, so the gap record speaks for it
+	case len(h.messages) >= maxHeld && !h.granted: // the gap record speaks for it
+		h.dropped = s.c.lastInbound.Load()
 		s.c.cfg.Stats.DroppedEarlyMessages.Add(1)
 	default:
 		h.messages = append(h.messages, heldMessage{m.Topic(), m.Payload(), s.c.lastInbound.Load()})
 	}
 	return false
+}
+
+// begin gives the moment from which nothing is dropped, not before suback, Unix
+// nanoseconds.
+func (h *held) begin(suback int64) int64 {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.granted = true
+	if h.dropped == 0 {
+		return suback
+	}
+	return max(suback, h.dropped+1)
 }
 
 // next gives what is held; when there is nothing, it opens the direct way.
@@ -94,7 +109,7 @@ func (h *held) discard() {
 // live announces the subscription, lives through the connection and announces
 // its end.
 func (c *Connection) live(ctx context.Context, s *session) loss {
-	s.subscribed = fromNanos(s.conn.Load().subackAt.Load())
+	s.subscribed = fromNanos(s.early.begin(s.conn.Load().subackAt.Load()))
 	c.cfg.Stats.Connects.Add(1)
 	c.ladders.refused, c.ladders.subscribe = 0, 0
 	c.show(StateSubscribed)
