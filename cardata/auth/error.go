@@ -73,6 +73,9 @@ func (e *Error) Error() string {
 // Unwrap gives the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
+// LoginNeeded tells whether only a new login helps.
+func (e *Error) LoginNeeded() bool { return errors.Is(e.Err, ErrLoginNeeded) }
+
 // The codes of the token endpoint (CarData API, section 2.2) and our own words
 // for what has no code there.
 const (

@@ -151,8 +151,9 @@ func (s *Source) Tokens() TokenSet {
 
 // IDToken gives an id token, the stream's password, that lives longer than
 // minLife: the stored one, else a fresh one. minLife counts as at most three
-// quarters of a token's whole life. An error means that there is none; ask with
-// minLife 0 for what is left of the present one.
+// quarters of a token's whole life. When the refresh fails, the stored token
+// serves for the rest of its life, so look at expires, and at Status for why; the
+// error comes when that is over.
 func (s *Source) IDToken(ctx context.Context, minLife time.Duration) (token string, expires time.Time, err error) {
 	set, err := s.living(ctx, minLife)
 	return string(set.IDToken), set.Expires, err
@@ -169,10 +170,11 @@ func (s *Source) living(ctx context.Context, minLife time.Duration) (TokenSet, e
 	if set := s.Tokens(); enough(set) {
 		return set, nil
 	}
-	if err := s.refresh(ctx, enough, false); err != nil {
-		return TokenSet{}, err
+	err := s.refresh(ctx, enough, false)
+	if set := s.Tokens(); err == nil || ctx.Err() == nil && set.lives(0) {
+		return set, nil
 	}
-	return s.Tokens(), nil
+	return TokenSet{}, err
 }
 
 func (t TokenSet) lives(minLife time.Duration) bool {

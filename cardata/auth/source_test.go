@@ -180,29 +180,29 @@ func TestSourceTellsLoginNeededFromTrouble(t *testing.T) {
 				store := newStore(t, setN(1))
 				src := newSource(t, newClient(t, svc, nil), store)
 				pause(50 * time.Minute)
-				_, _, err := src.IDToken(t.Context(), 30*time.Minute)
-				if err == nil || errors.Is(err, ErrLoginNeeded) != tt.login {
-					t.Errorf("IDToken: %v, want login needed = %v", err, tt.login)
-				}
-				if e, ok := errors.AsType[*Error](err); !ok || e.Remedy == "" || e.Transient == tt.login {
-					t.Errorf("IDToken: %v, want an *Error with a remedy", err)
+				for range 2 { // the second call finds a back-off
+					if id, _, err := src.IDToken(t.Context(), 30*time.Minute); err != nil || id != "id-1" {
+						t.Errorf("IDToken = %s, %v; want the token that still lives", id, err)
+					}
 				}
 				if n := len(svc.requests(tokenPath)); n != tt.asked {
 					t.Errorf("asked %d times, want %d", n, tt.asked)
-				}
-				_, _, _ = src.IDToken(t.Context(), 30*time.Minute)
-				if n := len(svc.requests(tokenPath)); n != tt.asked {
-					t.Errorf("asked %d times within the back-off, want still %d", n, tt.asked)
 				}
 				want := StateRetrying
 				if tt.login {
 					want = StateLoginNeeded
 				}
-				if got := src.Status().State; got != want {
-					t.Errorf("state = %s, want %s", got, want)
+				if st := src.Status(); st.State != want || st.LastError == nil {
+					t.Errorf("status = %+v, want %s and why", st, want)
 				}
-				if id, _, err := src.IDToken(t.Context(), 0); err != nil || id != "id-1" {
-					t.Errorf("IDToken(0) = %s, %v; want the token that still lives", id, err)
+				pause(11 * time.Minute)
+				id, _, err := src.IDToken(t.Context(), 0)
+				if err == nil || id != "" || errors.Is(err, ErrLoginNeeded) != tt.login {
+					t.Errorf("IDToken past its life = %q, %v; want login needed = %v", id, err, tt.login)
+				}
+				e, ok := errors.AsType[*Error](err)
+				if !ok || e.Remedy == "" || e.Transient == tt.login || e.LoginNeeded() != tt.login {
+					t.Errorf("IDToken past its life: %v, want an *Error with a remedy", err)
 				}
 				if stored(t, store) != "refresh-1" {
 					t.Error("the stored set has changed")
@@ -345,13 +345,14 @@ func TestSourceNeverUsesWhatIsNotSaved(t *testing.T) {
 				src := newSource(t, newClient(t, &service{answer: r.answer}, nil), store)
 				spoil(store)
 				pause(50 * time.Minute)
+				if id, _, err := src.IDToken(t.Context(), 20*time.Minute); err != nil || id != "id-1" {
+					t.Errorf("IDToken = %s, %v; want the durable id-1 for the rest of its life", id, err)
+				}
+				pause(11 * time.Minute)
 				for range 3 {
-					if id, _, err := src.IDToken(t.Context(), 20*time.Minute); !errors.Is(err, ErrNotSaved) || id != "" {
+					if id, _, err := src.IDToken(t.Context(), 0); !errors.Is(err, ErrNotSaved) || id != "" {
 						t.Errorf("IDToken = %q, %v; want ErrNotSaved and no token", id, err)
 					}
-				}
-				if id, _, err := src.IDToken(t.Context(), 0); err != nil || id != "id-1" {
-					t.Errorf("IDToken(0) = %s, %v; want the durable id-1 for the rest of its life", id, err)
 				}
 				if st := src.Status(); st.State != StateUnsaved {
 					t.Errorf("state = %s, want unsaved", st.State)
@@ -430,14 +431,12 @@ func TestSourceKeepsTheRotationOfAnIncompleteAnswer(t *testing.T) {
 				store := newStore(t, setN(1))
 				src := newSource(t, newClient(t, svc, nil), store)
 				pause(50 * time.Minute)
-				if _, _, err := src.IDToken(t.Context(), 20*time.Minute); !errors.Is(err, ErrIncomplete) {
-					t.Errorf("IDToken: %v, want ErrIncomplete", err)
+				id, _, err := src.IDToken(t.Context(), 20*time.Minute)
+				if st := src.Status(); err != nil || id != "id-1" || !errors.Is(st.LastError, ErrIncomplete) {
+					t.Errorf("IDToken = %s, %v, status %+v; want the old one while it lives, and ErrIncomplete", id, err, st)
 				}
 				if stored(t, store) != "refresh-2" {
 					t.Errorf("stored = %s, want the rotated token", stored(t, store))
-				}
-				if id, _, err := src.IDToken(t.Context(), 0); err != nil || id != "id-1" {
-					t.Errorf("IDToken(0) = %s, %v; want the old one while it lives", id, err)
 				}
 				pause(firstDelay)
 				if id, _, err := src.IDToken(t.Context(), 20*time.Minute); err != nil || id != "id-3" {
