@@ -254,8 +254,21 @@ func (c *Car) formatNumber(v float64, quote bool) []byte {
 	return c.arena[from:len(c.arena):len(c.arena)]
 }
 
+// Descriptors returns what the car may send, sorted: the portal's selection
+// of an owner who ticked everything the car has.
+func (c *Car) Descriptors() []schema.Descriptor {
+	equipment := c.life.equip()
+	ds := make([]schema.Descriptor, len(equipment))
+	for i, k := range equipment {
+		ds[i] = schema.Descriptor(keys[k].descriptor)
+	}
+	slices.Sort(ds)
+	return ds
+}
+
 // Sessions returns the charging sessions that began in [from, to), ascending.
-// They agree with what the car streams, and do not disturb Next.
+// They agree with what the car streams, and do not disturb Next. A session may
+// end after to: one who asks at a moment cuts it there.
 func (c *Car) Sessions(from, to time.Time) []Session {
 	var p planner
 	var out []Session

@@ -181,33 +181,38 @@ func TestMileageGrowsByTheWayDriven(t *testing.T) {
 	}
 }
 
-func TestBatteryStaysWithinBoundsAndMondaysBeginCharged(t *testing.T) {
-	for m, index := range eachCar {
-		t.Run(carName(m, index), func(t *testing.T) {
-			cfg := config(m, index, monday)
-			l := newLife(&cfg)
-			if l.spec.batteryKWh == 0 {
-				return // nothing to follow
-			}
-			s := l.stateAt(dayOf(monday.Unix()))
-			var p planner
-			for range 70 {
-				sunday := weekday(s.day) == 6
-				p.plan(l, &s)
-				for i := range p.acts {
-					a := &p.acts[i]
-					if a.soc < 5 || a.soc > 100 || a.socEnd < 5 || a.socEnd > 100 {
-						t.Fatalf("day %d: battery goes from %v to %v", s.day-1, a.soc, a.socEnd)
-					}
-					if i > 0 && a.start <= p.acts[i-1].end {
-						t.Fatalf("day %d: activities overlap", s.day-1)
-					}
-				}
-				if sunday && math.Abs(p.soc-l.target) > 0.01 {
-					t.Fatalf("Sunday ends with %v %%, want %v", p.soc, l.target)
-				}
-			}
-		})
+func TestDaysAreWellFormed(t *testing.T) {
+	for index := range 40 {
+		cfg := config(allModels[index%len(allModels)], index, monday)
+		l := newLife(&cfg)
+		s := l.stateAt(dayOf(monday.Unix()))
+		var p planner
+		for range 26 * 7 {
+			day := s.day
+			p.plan(l, &s)
+			checkDay(t, l, &p, day)
+		}
+	}
+}
+
+func checkDay(t *testing.T, l *life, p *planner, day int64) {
+	t.Helper()
+	at := dayStart(day)
+	for i := range p.acts {
+		a := &p.acts[i]
+		if a.start <= at || a.end <= a.start || a.end >= dayStart(day+1)-600 {
+			t.Fatalf("%s, day %d: activity %d from %d to %d after %d", l.model, day, i, a.start, a.end, at)
+		}
+		at = a.end
+		if l.spec.batteryKWh > 0 && (a.soc < 5 || a.soc > 100.0001 || a.socEnd < 5 || a.socEnd > 100.0001) {
+			t.Fatalf("%s, day %d: battery goes from %v to %v", l.model, day, a.soc, a.socEnd)
+		}
+		if fuel := l.fuelPercent(a.onFuel); l.spec.tankL > 0 && (fuel < 10 || fuel > 100) {
+			t.Fatalf("%s, day %d: %v %% of fuel", l.model, day, fuel)
+		}
+	}
+	if l.spec.batteryKWh > 0 && weekday(day) == 6 && math.Abs(p.soc-l.target) > 0.01 {
+		t.Fatalf("%s: Sunday ends with %v %%, want %v", l.model, p.soc, l.target)
 	}
 }
 
@@ -272,4 +277,41 @@ func BenchmarkAppendPayload(b *testing.B) {
 		buf = AppendPayload(buf[:0], gcid, &e)
 	}
 	b.SetBytes(int64(len(buf)))
+}
+
+func TestAnyConfigurationRuns(t *testing.T) {
+	tests := map[string]Config{
+		"nothing given":          {},
+		"unknown model":          {Model: "hovercraft", VIN: VIN(1, 1), Start: monday},
+		"long before the epoch":  {Model: PHEV, VIN: VIN(1, 1), Start: time.Date(2019, 3, 1, 0, 0, 0, 0, time.UTC)},
+		"decades ahead":          {Model: ICE, VIN: VIN(1, 2), Start: time.Date(2061, 3, 1, 0, 0, 0, 0, time.UTC)},
+		"start in another zone":  {Model: BEV, VIN: VIN(1, 0), Start: monday.In(time.FixedZone("", 7200))},
+		"all quirks at once":     {Model: NK, VIN: VIN(1, 3), Start: monday, Quirks: Quirks{1, 1, 1, 1, 1, 1, true}},
+		"all messages revised":   {Model: NK, VIN: VIN(1, 3), Start: monday, Quirks: Quirks{Revised: 1}},
+		"a hundred times busier": {Model: I3, VIN: VIN(1, 5), Start: monday, Busy: 100},
+	}
+	for name, cfg := range tests {
+		t.Run(name, func(t *testing.T) {
+			c := New(cfg)
+			last := cfg.Start
+			for range 30_000 {
+				e := c.Next()
+				if e.Due.Before(last) || len(e.Wire) == 0 || math.IsNaN(e.Truth.Number) || math.IsInf(e.Truth.Number, 0) {
+					t.Fatalf("after %v: %+v", last, e)
+				}
+				last = e.Due
+			}
+		})
+	}
+}
+
+func TestBusyMakesMoreMessages(t *testing.T) {
+	calm, busy := config(BEV, 0, monday), config(BEV, 0, monday)
+	busy.Busy = 5
+	end := monday.AddDate(0, 0, 3)
+	a, b := len(until(New(calm), end)), len(until(New(busy), end))
+	if b < 2*a {
+		t.Errorf("%d messages at five times the density of %d", b, a)
+	}
+	t.Logf("%d and %d messages a day", a/3, b/3)
 }

@@ -72,7 +72,7 @@ func driveKeys() []key {
 			if !m.ignition {
 				return 0
 			}
-			return max(0, m.arrives.Sub(time.Unix(m.t+m.life.localOffset(m.day), 0)).Hours()*60)
+			return max(0, m.ahead)
 		}),
 		words("cabin.infotainment.navigation.destinationSet.arrivalTime", every, onStart, func(m *moment) string {
 			if !m.ignition {

@@ -17,6 +17,7 @@ type moment struct {
 	heading, kmh     float64
 	outside          float64 // °C
 	km, minutes      float64 // of the trip so far
+	ahead            float64 // km to its end
 	kWhPer100        float64
 	startSOC         float64
 	warm             float64 // 0 to 1: how warm engine and tyres are
@@ -75,6 +76,7 @@ func (m *moment) driving(a *activity, road *route, t int64) {
 	m.fuel = m.life.fuelPercent(onFuel)
 	m.lat, m.lon, m.heading = road.at(a.km0 + km)
 	m.km, m.minutes, m.startSOC = a.km0+km, float64(max(0, t-a.tripStart))/60, a.startSOC
+	m.ahead = m.life.km[a.from][a.to] - m.km
 	m.warm = min(1, m.minutes/15)
 	m.moving = t > a.start && t < a.end
 	m.ignition = t >= a.start && t <= a.end

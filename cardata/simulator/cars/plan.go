@@ -231,59 +231,6 @@ func (p *planner) untilStop(a *activity, rest float64) float64 {
 	return stop + 1e-6 // beyond the mark, so that the tank is full afterwards
 }
 
-// stopDC adds a stop at a fast charger beside the road.
-func (p *planner) stopDC(lat, lon, target float64, t trip) {
-	l := p.life
-	city := l.places[t.to].city
-	c := &plug{
-		start: p.now + 90, soc0: p.soc, odo: p.odo, lat: lat, lon: lon, dc: true,
-		place: place{name: "Charging park " + city, street: "Am Rasthof " + digits(1+p.rnd.index(20)), city: city, lat: lat, lon: lon},
-	}
-	l.chargeDC(c, c.start+45, target)
-	p.addPlug(c, t.to)
-	p.now = c.end + 120
-	c.leavesAfter = p.now
-}
-
-// plugIn charges at home after the day's last trip: a hybrid each night, an
-// electric car when the battery asks for it, all of them on Sunday.
-func (p *planner) plugIn(sunday bool) {
-	l := p.life
-	if l.spec.batteryKWh == 0 || p.soc >= l.target-0.01 {
-		return
-	}
-	want := sunday || !l.spec.electric() || p.soc < 52 || p.rnd.chance(0.15)
-	if !want {
-		return
-	}
-	h := &l.places[home]
-	c := &plug{start: p.now + 100 + int64(p.rnd.index(120)), soc0: p.soc, odo: p.odo, lat: h.lat, lon: h.lon, place: *h}
-	begin, kw := c.start+40, l.spec.acKW
-	need := l.acDuration(p.soc, l.target, kw)
-	if cheap := begin + int64(p.rnd.between(1, 3)*3600); p.rnd.chance(0.3) && cheap+need < p.closing {
-		begin = cheap // waits for the night tariff
-	}
-	if sunday && begin+need > p.closing {
-		kw = 22
-	}
-	l.chargeAC(&p.rnd, c, begin, p.closing, kw, l.target)
-	if len(c.blocks) == 0 {
-		return
-	}
-	p.addPlug(c, home)
-	c.leavesAfter = p.closing
-	p.now, p.plugged = c.end, true
-}
-
-func (p *planner) addPlug(c *plug, at role) {
-	a := activity{
-		kind: charges, start: c.start, end: c.end, odo: p.odo, soc: c.soc0, onFuel: p.onFuel, at: at, charge: c,
-		lastTrip: p.trip, kWhPer100: p.kWhPer100, odoAt: p.odo, socEnd: c.soc1,
-	}
-	p.acts = append(p.acts, a)
-	p.soc = c.soc1
-}
-
 // wake adds a few wakings of the sleeping car: the app looks, a service calls.
 func (p *planner) wake(s *state, plugged bool) {
 	const slack = 1500 // seconds of sleep on either side
