@@ -139,7 +139,8 @@ func (c *Client) Ping(ctx context.Context) error {
 }
 
 // do sends one call and waits for its answer, at most wait longer than the
-// request timeout. After an error the call's buffers must not be used again.
+// request timeout. After an error the connection may still be using x, so that
+// neither it nor its buffers may be used again.
 func (c *Client) do(ctx context.Context, x *call, wait time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.RequestTimeout+wait)
 	defer cancel()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -113,7 +114,7 @@ func (c *Client) NewConsumer(cfg ConsumerConfig) *Consumer {
 	return &Consumer{
 		client:  c,
 		cfg:     cfg,
-		trouble: newTrouble(c.cfg.Log, "kafka consume fails"),
+		trouble: newTrouble(c.cfg.Log, "consume"),
 		slots:   make(chan struct{}, cfg.Parallel),
 	}
 }
@@ -142,13 +143,14 @@ func (c *Consumer) Run(ctx context.Context, handle Handler) error {
 	if err := c.awaitCoordinator(stop); err != nil {
 		return r.result(err)
 	}
-	group, err := c.join()
+	conns := &connSet{open: make(map[net.Conn]struct{})}
+	group, err := c.join(conns)
 	if err != nil {
 		return fatalError("kafka join group", err)
 	}
 	err = r.generations(stop, group)
 	cancel()
-	c.leave(group)
+	c.leave(group, conns)
 	c.trouble.forget()
 	return r.result(err)
 }
@@ -183,7 +185,7 @@ func (c *Consumer) awaitCoordinator(ctx context.Context) error {
 			err = res.Error
 		}
 		if err == nil {
-			c.trouble.ok(place{})
+			c.trouble.ok(joining())
 			return nil
 		}
 		if ctx.Err() != nil {
@@ -192,18 +194,20 @@ func (c *Consumer) awaitCoordinator(ctx context.Context) error {
 		if judge(err) == fatal {
 			return fatalError("kafka find coordinator", err)
 		}
-		c.trouble.fail(place{}, err)
+		c.trouble.fail(joining(), err)
 		if err := backoff.Wait(ctx, c.client.cfg.Backoff.Delay(attempt)); err != nil {
 			return err
 		}
 	}
 }
 
-func (c *Consumer) join() (*kafka.ConsumerGroup, error) {
+func (c *Consumer) join(conns *connSet) (*kafka.ConsumerGroup, error) {
+	dialer := c.client.newDialer()
+	dialer.DialFunc = conns.track(dialer.DialFunc)
 	return kafka.NewConsumerGroup(kafka.ConsumerGroupConfig{
 		ID:                c.cfg.Group,
 		Brokers:           c.client.cfg.Brokers,
-		Dialer:            c.client.newDialer(),
+		Dialer:            dialer,
 		Topics:            c.cfg.Topics,
 		HeartbeatInterval: c.cfg.Heartbeat,
 		SessionTimeout:    c.cfg.SessionTimeout,
@@ -214,13 +218,24 @@ func (c *Consumer) join() (*kafka.ConsumerGroup, error) {
 	})
 }
 
-// leave ends the generation, which commits, and tells the coordinator.
-func (c *Consumer) leave(group *kafka.ConsumerGroup) {
-	if err := group.Close(); err != nil {
-		c.client.cfg.Log.Warn("kafka group not left in order", slog.Any("err", err))
-	}
+// leaveGrace is what a member may take beyond the drain to leave in order.
+const leaveGrace = 5 * time.Second
+
+// leave ends the generation, which commits, and tells the coordinator. A member
+// that is just joining waits for the others; its patience is the drain's.
+func (c *Consumer) leave(group *kafka.ConsumerGroup, conns *connSet) {
+	limit := time.AfterFunc(c.cfg.DrainTimeout+leaveGrace, func() {
+		c.client.cfg.Log.Warn("kafka group not left in order, its partitions wait for the session timeout", slog.String("group", c.cfg.Group))
+		conns.cut()
+	})
+	defer limit.Stop()
+	_ = group.Close() // it waits, and has no error to give
 	c.assign(false, nil)
 }
+
+// joining and committing are places of the group's own, beside its partitions.
+func joining() place    { return place{partition: -1} }
+func committing() place { return place{partition: -2} }
 
 // run is one call of Run.
 type run struct {
@@ -257,7 +272,6 @@ func (r *run) result(err error) error {
 
 // generations takes part in one generation of the group after the other.
 func (r *run) generations(ctx context.Context, group *kafka.ConsumerGroup) error {
-	joining := place{partition: -1}
 	for {
 		gen, err := group.Next(ctx)
 		switch {
@@ -269,10 +283,10 @@ func (r *run) generations(ctx context.Context, group *kafka.ConsumerGroup) error
 			return fatalError("kafka join group", err)
 		case err != nil:
 			r.c.assign(false, nil)
-			r.c.trouble.fail(joining, fmt.Errorf("group %s: %w", r.c.cfg.Group, err))
+			r.c.trouble.fail(joining(), fmt.Errorf("group %s: %w", r.c.cfg.Group, err))
 			continue
 		}
-		r.c.trouble.ok(joining)
+		r.c.trouble.ok(joining())
 		r.c.Stats.Rebalances.Add(1)
 		gen.Start(func(ended context.Context) { r.generation(ctx, ended, gen) })
 	}

@@ -119,7 +119,9 @@ func (w *world) commit(group, topic string, partition int, offset int64) {
 func TestConsumeHandsOverInOrderWhatWasProducedAndGoesOnWhereItWas(t *testing.T) {
 	for _, compression := range []string{"none", "gzip", "snappy", "lz4", "zstd"} {
 		t.Run(compression, func(t *testing.T) {
-			onLoopback(t, func(t *testing.T, w *world) {
+			onLoopback(t, func(w *world) {
+				t := w.t
+
 				c := w.client(func(cfg *Config) { cfg.Compression = compression })
 				topic := w.topic(c, 4)
 				records := numbered(topic, 30, 0, 2000)
@@ -163,7 +165,9 @@ func TestConsumeHandsOverInOrderWhatWasProducedAndGoesOnWhereItWas(t *testing.T)
 }
 
 func TestConsumeCommitsOnlyWhatWasHandled(t *testing.T) {
-	anywhere(t, func(t *testing.T, w *world) {
+	anywhere(t, func(w *world) {
+		t := w.t
+
 		c := w.client()
 		topic := w.topic(c, 1)
 		w.produce(c, numbered(topic, 1, 0, 100))
@@ -192,7 +196,9 @@ func TestConsumeCommitsOnlyWhatWasHandled(t *testing.T) {
 }
 
 func TestConsumeEndsWithTheHandlersErrorAndReadsAgain(t *testing.T) {
-	anywhere(t, func(t *testing.T, w *world) {
+	anywhere(t, func(w *world) {
+		t := w.t
+
 		c := w.client()
 		topic := w.topic(c, 1)
 		w.produce(c, numbered(topic, 1, 0, 100))
@@ -221,7 +227,9 @@ func TestConsumeEndsWithTheHandlersErrorAndReadsAgain(t *testing.T) {
 }
 
 func TestConsumeDrainsAndLeavesTheGroup(t *testing.T) {
-	anywhere(t, func(t *testing.T, w *world) {
+	anywhere(t, func(w *world) {
+		t := w.t
+
 		c := w.client()
 		topic := w.topic(c, 1)
 		w.produce(c, numbered(topic, 1, 0, 10))
@@ -248,7 +256,9 @@ func TestConsumeDrainsAndLeavesTheGroup(t *testing.T) {
 }
 
 func TestConsumeCutsOffAHandlerThatOutlivesTheDrain(t *testing.T) {
-	inMemory(t, func(t *testing.T, w *world) {
+	inMemory(t, func(w *world) {
+		t := w.t
+
 		c := w.client()
 		topic := w.topic(c, 1)
 		w.produce(c, numbered(topic, 1, 0, 10))
@@ -282,7 +292,9 @@ func TestConsumeCutsOffAHandlerThatOutlivesTheDrain(t *testing.T) {
 }
 
 func TestConsumeSharesPartitionsBetweenMembersWithoutGap(t *testing.T) {
-	anywhere(t, func(t *testing.T, w *world) {
+	anywhere(t, func(w *world) {
+		t := w.t
+
 		c := w.client()
 		topic := w.topic(c, 6)
 		cfg := ConsumerConfig{Group: topic, Topics: []string{topic}, MaxBatch: 20, CommitEvery: time.Hour}
@@ -337,7 +349,9 @@ func checkMembers(t *testing.T, total int, members ...[]stored) {
 }
 
 func TestConsumeCountsWhatRetentionTook(t *testing.T) {
-	inMemory(t, func(t *testing.T, w *world) {
+	inMemory(t, func(w *world) {
+		t := w.t
+
 		c := w.client()
 		topic := w.topic(c, 1)
 		w.produce(c, numbered(topic, 1, 0, 100))
@@ -360,7 +374,9 @@ func TestConsumeCountsWhatRetentionTook(t *testing.T) {
 }
 
 func TestConsumeStartsAnewWhenTheLogWasCut(t *testing.T) {
-	anywhere(t, func(t *testing.T, w *world) {
+	anywhere(t, func(w *world) {
+		t := w.t
+
 		c := w.client()
 		topic := w.topic(c, 1)
 		w.produce(c, numbered(topic, 1, 0, 50))
@@ -378,7 +394,9 @@ func TestConsumeStartsAnewWhenTheLogWasCut(t *testing.T) {
 }
 
 func TestConsumeHandlesAnOffsetThatFallsOutOfTheLogWhileRunning(t *testing.T) {
-	inMemory(t, func(t *testing.T, w *world) {
+	inMemory(t, func(w *world) {
+		t := w.t
+
 		c := w.client()
 		topic := w.topic(c, 1)
 		w.produce(c, numbered(topic, 1, 0, 10))
@@ -402,7 +420,9 @@ func TestConsumeHandlesAnOffsetThatFallsOutOfTheLogWhileRunning(t *testing.T) {
 }
 
 func TestConsumeFollowsNewPartitions(t *testing.T) {
-	anywhere(t, func(t *testing.T, w *world) {
+	anywhere(t, func(w *world) {
+		t := w.t
+
 		c := w.client()
 		topic := w.topic(c, 1)
 		w.produce(c, numbered(topic, 40, 0, 100))
@@ -425,7 +445,9 @@ func TestConsumeFollowsNewPartitions(t *testing.T) {
 }
 
 func TestConsumeOutlivesBrokersAway(t *testing.T) {
-	inMemory(t, func(t *testing.T, w *world) {
+	inMemory(t, func(w *world) {
+		t := w.t
+
 		c := w.client()
 		topic := w.topic(c, 3)
 		w.produce(c, numbered(topic, 10, 0, 100))
@@ -467,7 +489,9 @@ func TestConsumeRetriesFetches(t *testing.T) {
 		"storage trouble": kerr.KafkaStorageError,
 	} {
 		t.Run(name, func(t *testing.T) {
-			inMemory(t, func(t *testing.T, w *world) {
+			inMemory(t, func(w *world) {
+				t := w.t
+
 				c := w.client()
 				topic := w.topic(c, 2)
 				w.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Fetch}, Err: e, Count: 4})
@@ -495,7 +519,9 @@ func TestConsumeStopsWhenAPersonMustAct(t *testing.T) {
 		"group not allowed": {Keys: []kmsg.Key{kmsg.JoinGroup}, Err: kerr.GroupAuthorizationFailed, TopLevel: true, Count: -1},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inMemory(t, func(t *testing.T, w *world) {
+			inMemory(t, func(w *world) {
+				t := w.t
+
 				c := w.client()
 				topic := w.topic(c, 2)
 				w.cluster.Fault(f)
@@ -510,7 +536,9 @@ func TestConsumeStopsWhenAPersonMustAct(t *testing.T) {
 }
 
 func TestConsumeBoundsHandlerCallsAndKeepsOnePerPartition(t *testing.T) {
-	inMemory(t, func(t *testing.T, w *world) {
+	inMemory(t, func(w *world) {
+		t := w.t
+
 		c := w.client()
 		topic := w.topic(c, 8)
 		w.produce(c, numbered(topic, 100, 0, 4000))
@@ -533,5 +561,46 @@ func TestConsumeBoundsHandlerCallsAndKeepsOnePerPartition(t *testing.T) {
 		if n := most.Load(); n != 3 {
 			t.Errorf("%d calls at once, want 3", n)
 		}
+	})
+}
+
+func TestConsumeWaitsForATopicThatComesLater(t *testing.T) {
+	inMemory(t, func(w *world) {
+		t := w.t
+
+		c := w.client()
+		topic := w.name()
+		m := w.start(c, ConsumerConfig{Group: "g", Topics: []string{topic}, WatchEvery: time.Second}, nil)
+		wait(10 * time.Second)
+		if err := w.cluster.CreateTopic(topic, 2, nil); err != nil {
+			t.Fatal(err)
+		}
+		w.produce(c, numbered(topic, 10, 0, 100))
+		checkOrder(t, m.await(100), 100, false)
+		m.stop()
+	})
+}
+
+func TestConsumeEndsInTimeWhileOthersHoldTheRebalanceUp(t *testing.T) {
+	inMemory(t, func(w *world) {
+		t := w.t
+
+		c := w.client()
+		topic := w.topic(c, 2)
+		w.produce(c, numbered(topic, 10, 0, 10))
+		started, release := make(chan struct{}, 8), make(chan struct{})
+		a := w.start(c, ConsumerConfig{Group: topic, Topics: []string{topic}, DrainTimeout: 20 * time.Second, SessionTimeout: 30 * time.Second},
+			func(int, []pipeline.Record) error { started <- struct{}{}; <-release; return nil })
+		<-started
+		b := w.start(w.client(), ConsumerConfig{Group: topic, Topics: []string{topic}, DrainTimeout: 2 * time.Second}, nil)
+		wait(3 * time.Second) // b now joins, and a is busy
+		start := time.Now()
+		b.stop()
+		if d := time.Since(start); d > 8*time.Second {
+			t.Errorf("took %v to end, want at most the drain and 5s", d)
+		}
+		close(release)
+		a.await(10)
+		a.stop()
 	})
 }

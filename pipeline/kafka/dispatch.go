@@ -15,7 +15,7 @@ const maxFrame = 8 << 20
 // sender is the one request under way to a broker, and its buffers.
 type sender struct {
 	node    int32
-	call    call
+	call    *call
 	encoder encoder
 	parts   []part
 	busy    bool
@@ -125,7 +125,7 @@ func (r *round) dispatch(ctx context.Context) time.Duration {
 func (p *Producer) sender(node int32) *sender {
 	s := p.senders[node]
 	if s == nil {
-		s = &sender{node: node}
+		s = &sender{node: node, call: new(call)}
 		s.encoder.codec = p.client.codec
 		p.senders[node] = s
 	}
@@ -194,7 +194,7 @@ func (r *round) launch(ctx context.Context, s *sender) {
 	r.flying++
 	r.p.Stats.Requests.Add(1)
 	r.senders.Go(func() {
-		s.err = r.p.client.do(ctx, &s.call, r.p.client.cfg.RequestTimeout)
+		s.err = r.p.client.do(ctx, s.call, r.p.client.cfg.RequestTimeout)
 		r.results <- s
 	})
 }
@@ -228,7 +228,7 @@ func (r *round) settle(s *sender) {
 	if err == nil {
 		err = r.answers(s)
 	} else {
-		s.call = call{} // a connection may still hold its buffers
+		s.call = new(call) // a connection may still use the old one
 	}
 	for i := range s.parts {
 		if pt := &s.parts[i]; !pt.answered {

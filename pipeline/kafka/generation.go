@@ -74,7 +74,7 @@ func (r *run) generation(ctx, ended context.Context, gen *kafka.Generation) {
 	others.Wait()
 	g.commit()
 	r.c.assign(false, nil)
-	r.c.trouble.forget()
+	r.c.trouble.shift(joining())
 }
 
 // drain cuts the handler calls off that still run when the time for it is over
@@ -120,13 +120,12 @@ func (g *generation) commit() {
 		return
 	}
 	c := g.run.c
-	committing := place{partition: -2}
 	if err := g.gen.CommitOffsets(offsets); err != nil {
 		c.Stats.CommitErrors.Add(1)
-		c.trouble.fail(committing, err)
+		c.trouble.fail(committing(), err)
 		return
 	}
-	c.trouble.ok(committing)
+	c.trouble.ok(committing())
 	c.Stats.Commits.Add(1)
 	for i, a := range g.list {
 		if next[i] >= 0 {

@@ -3,6 +3,7 @@ package kafka
 import (
 	"context"
 	"fmt"
+	"maps"
 	"sync"
 	"time"
 
@@ -19,6 +20,9 @@ type metadata struct {
 	mu     sync.Mutex // guards topics
 	topics map[string]*topicState
 }
+
+// minMetadataAge keeps many partitions that fail at once from asking once each.
+const minMetadataAge = 10 * time.Millisecond
 
 // topicState is never changed once published, but for stale under metadata.mu.
 type topicState struct {
@@ -49,19 +53,33 @@ func (m *metadata) topic(ctx context.Context, name string) (*topicState, error) 
 	}
 	err := m.refresh(ctx, name)
 	m.mu.Lock()
+	defer m.mu.Unlock()
 	t := m.topics[name]
-	m.mu.Unlock()
-	if err != nil && (t == nil || t.err != nil) {
+	if err == nil {
+		return t, t.err
+	}
+	if t == nil || t.err != nil {
 		return nil, err
 	}
-	return t, t.err
+	again := *t // believed a little longer, so that not every request waits for this
+	again.at = time.Now().Add(time.Second - m.client.cfg.MetadataAge)
+	again.stale = false
+	m.topics[name] = &again
+	return &again, nil
 }
 
 func (m *metadata) fresh(name string) *topicState {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	t := m.topics[name]
-	if t == nil || t.stale || t.err != nil || time.Since(t.at) > m.client.cfg.MetadataAge {
+	if t == nil {
+		return nil
+	}
+	limit := m.client.cfg.MetadataAge
+	if t.stale || t.err != nil {
+		limit = minMetadataAge
+	}
+	if time.Since(t.at) > limit {
 		return nil
 	}
 	return t
@@ -84,8 +102,9 @@ func (m *metadata) refresh(ctx context.Context, name string) error {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for n, t := range got {
-		m.topics[n] = t
+	maps.Copy(m.topics, got)
+	if m.topics[name] == nil {
+		return fmt.Errorf("metadata: topic %s: %w", name, errTruncated)
 	}
 	return nil
 }
@@ -124,7 +143,8 @@ func (c *Client) fetchMetadata(ctx context.Context, names []string) (map[string]
 	for _, n := range names {
 		b = appendString(b, n)
 	}
-	x.request = append(b, 0) // do not create
+	b = append(b, 0) // do not create
+	x.request = b
 	if err := c.do(ctx, &x, 0); err != nil {
 		return nil, fmt.Errorf("metadata: %w", err)
 	}
@@ -143,7 +163,7 @@ func (c *Client) fetchMetadata(ctx context.Context, names []string) (map[string]
 	for range r.array(9) {
 		err := codeError(r.int16())
 		name := string(r.text())
-		r.int8() // internal
+		r.take(1) // internal
 		topics[name] = &topicState{leaders: leaders(&r), err: err, at: now}
 	}
 	if r.err != nil {

@@ -17,7 +17,7 @@ const buffersPerPartition = 2
 
 // fetched is one fetch answer with its records, which alias it.
 type fetched struct {
-	call  call
+	call  *call
 	batch batchDecoder
 }
 
@@ -26,7 +26,7 @@ func (g *generation) partition(intake, work context.Context, a *assignment) {
 	free := make(chan *fetched, buffersPerPartition)
 	ready := make(chan *fetched, buffersPerPartition)
 	for range buffersPerPartition {
-		free <- new(fetched)
+		free <- &fetched{call: new(call)}
 	}
 	var wg sync.WaitGroup
 	wg.Go(func() {
@@ -181,8 +181,8 @@ func (c *Consumer) fetch(ctx context.Context, a *assignment, next int64, f *fetc
 		return err
 	}
 	c.request(f, leader, a.at, next)
-	if err := c.client.do(ctx, &f.call, c.cfg.MaxWait); err != nil {
-		f.call = call{} // a connection may still hold its buffers
+	if err := c.client.do(ctx, f.call, c.cfg.MaxWait); err != nil {
+		f.call = new(call) // a connection may still use the old one
 		return err
 	}
 	c.Stats.Fetches.Add(1)

@@ -79,7 +79,7 @@ func (c *Client) NewProducer(cfg ProducerConfig) *Producer {
 	return &Producer{
 		client:  c,
 		cfg:     cfg,
-		trouble: newTrouble(c.cfg.Log, "kafka produce fails"),
+		trouble: newTrouble(c.cfg.Log, "produce"),
 		queues:  make(map[place]*queue),
 		spread:  make(map[string]int),
 		learned: make(map[string]int),

@@ -30,7 +30,7 @@ type Topic struct {
 // another number of partitions is logged. While brokers are away it retries until
 // ctx ends. A refusal that no retry can change is a *pipeline.WriteError of class Fatal.
 func (c *Client) EnsureTopics(ctx context.Context, topics []Topic) error {
-	t := newTrouble(c.cfg.Log, "kafka topics not ready")
+	t := newTrouble(c.cfg.Log, "create topics")
 	existed := make(map[string]bool)
 	for attempt := 0; ; attempt++ {
 		missing, err := c.missingTopics(ctx, topics, existed)

@@ -1,7 +1,6 @@
 package kafka
 
 import (
-	"context"
 	"errors"
 	"log/slog"
 	"sync"
@@ -19,8 +18,8 @@ type place struct {
 // starts, one for each new cause, one when the last failing place works again.
 // It is safe for concurrent use.
 type trouble struct {
-	log  *slog.Logger
-	what string // constant message
+	log *slog.Logger
+	op  string // what is tried
 
 	some atomic.Bool // any place failing; lets ok pass without the lock
 
@@ -35,8 +34,8 @@ type trouble struct {
 // maxCauses bounds the causes remembered, and so logged, in one episode.
 const maxCauses = 16
 
-func newTrouble(log *slog.Logger, what string) *trouble {
-	return &trouble{log: log, what: what, failing: make(map[place]struct{}), causes: make(map[string]struct{})}
+func newTrouble(log *slog.Logger, op string) *trouble {
+	return &trouble{log: log, op: op, failing: make(map[place]struct{}), causes: make(map[string]struct{})}
 }
 
 // fail notes one failure at a place.
@@ -56,7 +55,7 @@ func (t *trouble) fail(at place, err error) {
 	}
 	t.mu.Unlock()
 	if !known {
-		t.log.LogAttrs(context.Background(), slog.LevelWarn, t.what, //nolint:sloglint // constant of the owner
+		t.log.Warn("kafka fails", slog.String("op", t.op),
 			slog.String("topic", at.topic), slog.Int("partition", int(at.partition)), slog.Any("err", err))
 	}
 }
@@ -76,12 +75,23 @@ func (t *trouble) ok(at place) {
 	t.reset()
 	t.mu.Unlock()
 	if failures > 0 {
-		t.log.LogAttrs(context.Background(), slog.LevelInfo, t.what+": over", //nolint:sloglint // constant of the owner
+		t.log.Info("kafka works again", slog.String("op", t.op),
 			slog.Int("failures", failures), slog.Int64("elapsed_ms", time.Since(since).Milliseconds()))
 	}
 }
 
-// forget drops all that is failing, as when the partitions go to someone else.
+// shift puts what fails down to another place, as when the partitions go to
+// someone else: the trouble lasts until that place works.
+func (t *trouble) shift(to place) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.failing) > 0 {
+		clear(t.failing)
+		t.failing[to] = struct{}{}
+	}
+}
+
+// forget drops all that is failing.
 func (t *trouble) forget() {
 	t.mu.Lock()
 	t.reset()

@@ -45,7 +45,7 @@ var (
 // begin resets the request to its header; the body is then appended to c.request.
 func (c *call) begin(key protocol.ApiKey, version int16, broker int32, clientID string) {
 	c.key, c.version, c.broker = key, version, broker
-	b := append(c.request[:0], 0, 0, 0, 0)
+	b := appendInt32(c.request[:0], 0) // size, known when sent
 	b = appendInt16(b, int16(key))
 	b = appendInt16(b, version)
 	b = appendInt32(b, 0) // correlation: one request at a time on a connection
@@ -137,13 +137,6 @@ func (r *reader) fail() {
 		r.err = errTruncated
 	}
 	r.b = nil
-}
-
-func (r *reader) int8() int8 {
-	if b := r.take(1); b != nil {
-		return int8(b[0])
-	}
-	return 0
 }
 
 func (r *reader) int16() int16 {

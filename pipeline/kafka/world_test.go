@@ -35,7 +35,7 @@ type world struct {
 
 // inMemory runs test in a bubble, so that time is exact and a goroutine left
 // behind is a failure.
-func inMemory(t *testing.T, test func(t *testing.T, w *world), opts ...kfake.Opt) {
+func inMemory(t *testing.T, test func(w *world), opts ...kfake.Opt) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		n := &memNet{listeners: make(map[string]*memListener), conns: make(map[net.Conn]struct{})}
@@ -45,18 +45,18 @@ func inMemory(t *testing.T, test func(t *testing.T, w *world), opts ...kfake.Opt
 			t.Fatal(err)
 		}
 		defer c.Close()
-		test(t, &world{t: t, net: n, cluster: c, brokers: c.ListenAddrs(), logs: new(logBook)})
+		test(&world{t: t, net: n, cluster: c, brokers: c.ListenAddrs(), logs: new(logBook)})
 	})
 }
 
 // anywhere runs test in memory and, if one is given, against a real broker.
-func anywhere(t *testing.T, test func(t *testing.T, w *world)) {
+func anywhere(t *testing.T, test func(w *world)) {
 	t.Helper()
 	t.Run("memory", func(t *testing.T) { inMemory(t, test) })
 	t.Run("real", func(t *testing.T) { onReal(t, test) })
 }
 
-func onReal(t *testing.T, test func(t *testing.T, w *world)) {
+func onReal(t *testing.T, test func(w *world)) {
 	t.Helper()
 	addr := os.Getenv("CARDATA_TEST_KAFKA")
 	if addr == "" {
@@ -65,12 +65,12 @@ func onReal(t *testing.T, test func(t *testing.T, w *world)) {
 		}
 		t.Skip("CARDATA_TEST_KAFKA is not set")
 	}
-	test(t, &world{t: t, brokers: strings.Split(addr, ","), logs: new(logBook)})
+	test(&world{t: t, brokers: strings.Split(addr, ","), logs: new(logBook)})
 }
 
 // onLoopback runs test over real sockets, for what keeps goroutines in pools,
 // which a bubble forbids.
-func onLoopback(t *testing.T, test func(t *testing.T, w *world)) {
+func onLoopback(t *testing.T, test func(w *world)) {
 	t.Helper()
 	t.Run("loopback", func(t *testing.T) {
 		c, err := kfake.NewCluster(kfake.NumBrokers(2))
@@ -78,7 +78,7 @@ func onLoopback(t *testing.T, test func(t *testing.T, w *world)) {
 			t.Fatal(err)
 		}
 		defer c.Close()
-		test(t, &world{t: t, cluster: c, brokers: c.ListenAddrs(), logs: new(logBook)})
+		test(&world{t: t, cluster: c, brokers: c.ListenAddrs(), logs: new(logBook)})
 	})
 	t.Run("real", func(t *testing.T) { onReal(t, test) })
 }
