@@ -37,7 +37,7 @@ const kilometresPerMile = 1.609344
 //	min, h, s, m, V, A, W, kW, months, weeks, stars   the same
 //	-, null, empty                      none, the empty string
 //
-// Letter case does not matter except in W, kW, V, A, where it is kept. Other
+// Letter case does not matter except in V, A, W and m, where it is kept. Other
 // text is passed on, free of invisible characters and surrounding space.
 func CanonicalUnit(s string) string {
 	if u, ok := knownUnit(s); ok {
