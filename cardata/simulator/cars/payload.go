@@ -33,10 +33,13 @@ func AppendPayload(dst []byte, gcid schema.GCID, e *Emission) []byte {
 	return append(dst, `}}}`...)
 }
 
-func appendMillis(dst []byte, t time.Time) []byte {
-	return t.UTC().AppendFormat(dst, "2006-01-02T15:04:05.000Z")
+// appendSeconds uses the one layout that time formats without parsing it.
+func appendSeconds(dst []byte, t time.Time) []byte {
+	return t.UTC().AppendFormat(dst, time.RFC3339)
 }
 
-func appendSeconds(dst []byte, t time.Time) []byte {
-	return t.UTC().AppendFormat(dst, "2006-01-02T15:04:05Z")
+func appendMillis(dst []byte, t time.Time) []byte {
+	dst = appendSeconds(dst, t)
+	ms := t.Nanosecond() / 1e6
+	return append(dst[:len(dst)-1], '.', '0'+byte(ms/100), '0'+byte(ms/10%10), '0'+byte(ms%10), 'Z')
 }
