@@ -42,7 +42,7 @@ var (
 	// more can be promised: a failed fsync, or a write error other than a full disk.
 	// It is final for this Journal, because a second fsync may report success for
 	// pages that the kernel has already thrown away. The process should
-	// exit; the next Open reads what is really there.
+	// exit; the next Open writes the last segment anew before it trusts it.
 	ErrBroken = errors.New("journal broken, reopen it")
 )
 

@@ -281,6 +281,52 @@ func TestEndlessStreamStaysWithinTheLimitWhenDrained(t *testing.T) {
 	}
 }
 
+// Writers outrun a reader that commits as it goes, in a journal far smaller than
+// what passes through: every accepted record comes once, in order.
+func TestNothingAcceptedIsLostUnderPressure(t *testing.T) {
+	const workers, each = 4, 1000
+	j := mustOpen(t, t.TempDir(), Config{MaxBytes: 128 << 10, KeepAcked: time.Hour, SyncInterval: time.Millisecond})
+	r, err := j.Reader(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	var wg sync.WaitGroup
+	for range workers {
+		wg.Go(func() {
+			data := make([]byte, 200)
+			for range each {
+				for {
+					_, err := j.Append(false, epoch, data)
+					if err == nil {
+						break
+					}
+					if !errors.Is(err, ErrFull) {
+						t.Error(err)
+						return
+					}
+					<-time.After(time.Millisecond)
+				}
+			}
+		})
+	}
+	for want := uint64(1); want <= workers*each; want++ {
+		rec, err := r.Next(t.Context())
+		if err != nil || rec.Number != want {
+			t.Fatalf("Next = %d, %v, want %d", rec.Number, err, want)
+		}
+		if want%100 == 0 {
+			if err := j.Commit(want); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	wg.Wait()
+	if j.stats.DeletedSegments.Load() == 0 {
+		t.Error("no segment deleted, the test should press harder")
+	}
+}
+
 func TestTooLargeRecordsAreRefused(t *testing.T) {
 	j := mustOpen(t, t.TempDir(), Config{MaxBytes: 64 << 10})
 	if _, err := j.Append(false, epoch, make([]byte, 64<<10)); !errors.Is(err, ErrTooLarge) {

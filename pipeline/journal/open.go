@@ -16,6 +16,10 @@ const (
 	segmentSuffix = ".seg"
 	corruptSuffix = ".corrupt"
 
+	// syncFailedName marks that pages in memory may pass for written ones. It needs no
+	// sync itself: it is lost only together with those pages.
+	syncFailedName = "sync-failed"
+
 	// lostNumbers is the jump when nothing says how far numbers were given: far more
 	// than could have been.
 	lostNumbers = 1 << 32
@@ -211,6 +215,9 @@ func (j *Journal) repairTail(saved position) error {
 			return err
 		}
 		err = j.repairSegment(f, seg, max(saved.ceiling, seg.first), saved.clean)
+		if err == nil {
+			err = j.rewriteUnsynced(f, seg.size)
+		}
 		if err == nil && j.cfg.Sync != SyncNever {
 			if err = j.disk.sync(f); err == nil {
 				err = j.disk.syncDir(j.dir)
@@ -220,11 +227,34 @@ func (j *Journal) repairTail(saved position) error {
 			return fmt.Errorf("repair %s: %w", path, err)
 		}
 		if seg.last >= seg.first {
-			return nil
+			break
 		}
 		j.segments = j.segments[:len(j.segments)-1]
 		j.fileBytes -= seg.size
 		if err := os.Remove(path); err != nil {
+			return err
+		}
+	}
+	if err := os.Remove(filepath.Join(j.dir, syncFailedName)); err != nil && !os.IsNotExist(err) {
+		return err
+	}
+	return nil
+}
+
+// rewriteUnsynced writes the bytes of a segment over themselves where the process
+// before met a failed sync: only pages written anew are sure to be part of the next one.
+func (j *Journal) rewriteUnsynced(f *os.File, size int64) error {
+	if _, err := os.Stat(filepath.Join(j.dir, syncFailedName)); err != nil {
+		return nil //nolint:nilerr // no marker, nothing to do
+	}
+	j.log.Warn("journal sync had failed, writing the last segment again", "bytes", size)
+	buf := make([]byte, readBytes)
+	for at := int64(0); at < size; at += readBytes {
+		part := buf[:min(readBytes, size-at)]
+		if _, err := f.ReadAt(part, at); err != nil {
+			return err
+		}
+		if _, err := j.disk.writeAt(f, part, at); err != nil {
 			return err
 		}
 	}

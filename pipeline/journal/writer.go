@@ -298,6 +298,7 @@ func (j *Journal) syncWritten() {
 		err = j.disk.syncDir(j.dir)
 	}
 	if err != nil {
+		_ = os.WriteFile(filepath.Join(j.dir, syncFailedName), nil, 0o600)
 		j.fail("sync journal", err)
 		return
 	}
