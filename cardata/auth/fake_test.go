@@ -55,6 +55,9 @@ func (s *service) RoundTrip(r *http.Request) (*http.Response, error) {
 	s.asked = append(s.asked, request{r.URL.Path, form, time.Now()})
 	s.mu.Unlock()
 	a, err := s.answer(r.URL.Path, form)
+	if err == nil {
+		err = r.Context().Err() // it ended under the request
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -17,9 +18,9 @@ import (
 // one token file whose tokens have expired: a rotating service accepts the
 // refresh token once, so more than one request would cost the login.
 func TestProcessesOnOneStoreRefreshOnce(t *testing.T) {
-	const base, file = "CARDATA_AUTH_TEST_URL", "CARDATA_AUTH_TEST_FILE"
+	const base = "CARDATA_AUTH_TEST_URL"
 	if os.Getenv(base) != "" {
-		beOneProcess(t, os.Getenv(base), os.Getenv(file))
+		beOneProcess(t, os.Getenv(base))
 		return
 	}
 	r := &rotating{n: 1}
@@ -36,11 +37,16 @@ func TestProcessesOnOneStoreRefreshOnce(t *testing.T) {
 	set := setN(1)
 	set.Obtained, set.Expires = set.Obtained.Add(-2*time.Hour), set.Expires.Add(-2*time.Hour)
 	store := newStore(t, set)
+	binary, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
 	var wg sync.WaitGroup
 	for range 4 {
 		wg.Go(func() {
-			cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v")
-			cmd.Env = append(os.Environ(), base+"="+srv.URL, file+"="+store.Path())
+			cmd := exec.CommandContext(t.Context(), binary, "-test.run=^"+t.Name()+"$", "-test.v")
+			cmd.Env = append(os.Environ(), base+"="+srv.URL)
+			cmd.Dir = filepath.Dir(store.Path())
 			out, err := cmd.CombinedOutput()
 			if err != nil || !strings.Contains(string(out), "token=id-2") {
 				t.Errorf("process: %v\n%s", err, out)
@@ -53,13 +59,13 @@ func TestProcessesOnOneStoreRefreshOnce(t *testing.T) {
 	}
 }
 
-func beOneProcess(t *testing.T, base, file string) {
+func beOneProcess(t *testing.T, base string) {
 	t.Helper()
 	c, err := New(Config{BaseURL: base})
 	if err != nil {
 		t.Fatal(err)
 	}
-	id, _, err := newSource(t, c, OpenStore(file)).IDToken(t.Context(), time.Minute)
+	id, _, err := newSource(t, c, OpenStore(StorePath(".", testGCID))).IDToken(t.Context(), time.Minute)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -208,9 +208,20 @@ func (s *Source) Run(ctx context.Context) error {
 			log.note(err)
 		}
 		log.age(s.Tokens())
-		_ = backoff.Wait(ctx, checkEvery) // the loop asks ctx itself
+		_ = backoff.Wait(ctx, s.untilLook()) // the loop asks ctx itself
 	}
 	return nil
+}
+
+// untilLook is checkEvery, or less when a refresh falls due before, which matters
+// to the short lives of a simulator.
+func (s *Source) untilLook() time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if d := s.due.Sub(now()); d > 0 && d < checkEvery {
+		return d
+	}
+	return checkEvery
 }
 
 func (s *Source) ahead(ctx context.Context) error {
