@@ -91,6 +91,12 @@ func appendNumber(dst []byte, f float64) []byte {
 // appendString quotes s. What is not UTF-8 becomes U+FFFD, as JSON is UTF-8.
 func appendString(dst []byte, s string) []byte {
 	dst = append(dst, '"')
+	dst = append(dst, s...)
+	text := dst[len(dst)-len(s):]
+	if plainRun(text) == len(text) {
+		return append(dst, '"') // nearly always
+	}
+	dst = dst[:len(dst)-len(s)]
 	start := 0
 	for i := 0; i < len(s); {
 		c := s[i]

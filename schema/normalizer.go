@@ -14,6 +14,7 @@ type Normalizer struct {
 	texts interner // values and raw texts
 	units map[string]string
 
+	gcid   string    // the last one found valid: nearly always the next as well
 	latest time.Time // measured times after this are out of range
 	body   envelope
 	point  point
@@ -130,13 +131,13 @@ func (n *Normalizer) verdict(in *Input) {
 	switch {
 	case vin.kind != tokenAbsent && vin.kind != tokenNull && (vin.kind != tokenString || !validVIN(vin.text)):
 		n.scan.fail(ReasonInvalidVIN, "the vin of the body is none")
-	case gcid.kind != tokenAbsent && gcid.kind != tokenNull && (gcid.kind != tokenString || !validGCID(gcid.text)):
+	case gcid.kind != tokenAbsent && gcid.kind != tokenNull && (gcid.kind != tokenString || !n.validGCID(gcid.text)):
 		n.scan.fail(ReasonInvalidGCID, "the entityId of the body is no UUID")
 	case in.VIN != "" && vin.text != "" && vin.text != string(in.VIN):
 		n.scan.fail(ReasonVINMismatch, "the body names another vehicle than the topic")
-	case in.GCID != "" && gcid.text != "" && !strings.EqualFold(gcid.text, string(in.GCID)):
+	case in.GCID != "" && gcid.text != "" && gcid.text != string(in.GCID) && !strings.EqualFold(gcid.text, string(in.GCID)):
 		n.scan.fail(ReasonGCIDMismatch, "the body names another account than the topic")
-	case in.GCID != "" && !validGCID(string(in.GCID)):
+	case in.GCID != "" && !n.validGCID(string(in.GCID)):
 		n.scan.fail(ReasonInvalidGCID, "the GCID of the topic is no UUID")
 	case in.VIN == "" && vin.text == "":
 		n.scan.fail(ReasonInvalidVIN, "neither topic nor body name a vehicle")
@@ -149,6 +150,17 @@ func (n *Normalizer) verdict(in *Input) {
 	case n.body.points == 0:
 		n.scan.fail(ReasonNoData, "data is empty")
 	}
+}
+
+func (n *Normalizer) validGCID(s string) bool {
+	if s == n.gcid {
+		return s != ""
+	}
+	if !validGCID(s) {
+		return false
+	}
+	n.gcid = s
+	return true
 }
 
 // envelope reads the payload to its end. Members may come in any order, so the
