@@ -98,4 +98,3 @@ func skipPacket(r *bufio.Reader) (int, error) {
 	_, err := r.Discard(n)
 	return n, err
 }
-

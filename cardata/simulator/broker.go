@@ -125,11 +125,11 @@ func (b *broker) OnConnect(cl *mqtt.Client, pk packets.Packet) error {
 	cl.ID = fmt.Sprintf("%s%d", s.account.prefix, s.number)
 	cl.Properties.Clean = true
 	cl.Properties.Will = mqtt.Will{}
-	sock.session = s
+	sock.session.Store(s)
 	_ = sock.SetWriteDeadline(time.Time{}) // the greeting is over
 	old, taken := s.account.take(s, b.s.faults.get().RefuseNewer)
 	if !taken {
-		sock.session = nil
+		sock.session.Store(nil)
 		b.s.Stats.Refused.Add(1)
 		code = refusedUnauthorised
 		if v5 {
@@ -184,7 +184,7 @@ func (b *broker) admit(sock *socket, user, password string) (*session, byte) {
 	}
 	return &session{
 		number: b.number.Add(1), account: a, socket: sock, serial: c.Serial,
-		expires: time.Unix(c.Expires, 0), filters: make(map[string]struct{}),
+		expires: time.Unix(c.Expires, 0), filters: make(map[string]struct{}), acked: make(chan struct{}),
 	}, 0
 }
 
@@ -295,9 +295,12 @@ func (b *broker) OnSubscribed(cl *mqtt.Client, pk packets.Packet, codes []byte) 
 			b.s.Stats.SubscribeRefused.Add(1)
 		}
 	}
+	if !s.closing {
+		s.listen()
+	}
 }
 
-// OnPacketSent opens the feed once the SUBACK is out, or closes after a
+// OnPacketSent lets the feed write once the SUBACK is out, or closes after a
 // subscription that costs the connection.
 func (*broker) OnPacketSent(cl *mqtt.Client, pk packets.Packet, _ []byte) {
 	s := sessionOf(cl)
@@ -308,7 +311,7 @@ func (*broker) OnPacketSent(cl *mqtt.Client, pk packets.Packet, _ []byte) {
 		s.end(packets.ErrNotAuthorized)
 		return
 	}
-	s.listen()
+	s.acknowledged()
 }
 
 // OnUnsubscribed narrows what a session hears.
@@ -325,7 +328,7 @@ func (*broker) OnUnsubscribed(cl *mqtt.Client, pk packets.Packet) {
 
 func sessionOf(cl *mqtt.Client) *session {
 	if sock, ok := cl.Net.Conn.(*socket); ok {
-		return sock.session
+		return sock.session.Load()
 	}
 	return nil
 }

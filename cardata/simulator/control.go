@@ -1,6 +1,7 @@
 package simulator
 
 import (
+	"maps"
 	"slices"
 	"time"
 
@@ -132,9 +133,7 @@ func (s *Simulator) Select(gcid schema.GCID, vin schema.VIN, keys []schema.Descr
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	chosen := make(map[schema.VIN]map[schema.Descriptor]bool, len(a.selection)+1)
-	for v, set := range a.selection { // a copy: the feed reads the old one without the lock
-		chosen[v] = set
-	}
+	maps.Copy(chosen, a.selection) // the feed reads the old one without the lock
 	if delete(chosen, vin); keys != nil {
 		chosen[vin] = setOf(keys)
 	}

@@ -82,6 +82,10 @@ func (f *feeder) load(p position, now time.Time) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.state.clock.lead = p.Lead
+	if f.s.cfg.History == 0 { // else what falls due while starting would count as past and wait
+		f.state.goLive(now)
+		f.s.caughtUp()
+	}
 	start := now.Add(p.Lead - f.s.cfg.History)
 	if start.Before(p.Until) {
 		start, f.state.until, f.state.same = p.Until, p.Until, p.Same
@@ -114,8 +118,10 @@ func (f *feeder) load(p position, now time.Time) {
 // run feeds until ctx ends.
 func (f *feeder) run(ctx context.Context) {
 	if len(f.lanes) == 0 {
-		f.state.goLive(time.Now())
-		f.s.caughtUp()
+		if !f.state.live {
+			f.state.goLive(time.Now())
+			f.s.caughtUp()
+		}
 		return
 	}
 	timer := time.NewTimer(0)
@@ -290,6 +296,7 @@ func (f *feeder) write(session *session) {
 	if len(f.buf) == 0 {
 		return
 	}
+	<-session.acked // nothing before the SUBACK; ends with the session at the latest
 	if _, err := session.socket.Write(f.buf); err != nil {
 		f.s.Stats.WriteErrors.Add(1)
 		session.client.Stop(err)

@@ -40,8 +40,8 @@ func (g *gate) shut() {
 		g.opened = make(chan struct{})
 	}
 	g.mu.Unlock()
-	g.passing.Lock()
-	defer g.passing.Unlock() //nolint:staticcheck // taking it is the wait
+	g.passing.Lock() // taking it is the wait
+	defer g.passing.Unlock()
 }
 
 func (g *gate) open() {

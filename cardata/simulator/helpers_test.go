@@ -11,7 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -189,7 +189,7 @@ func listenTo(tb testing.TB, s *Simulator, gcid schema.GCID, idToken string, fil
 func (h *hearer) heard() []heardMessage {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.messages[:len(h.messages):len(h.messages)]
+	return slices.Clip(h.messages)
 }
 
 // eventually waits for a condition that another goroutine brings about.
@@ -215,5 +215,3 @@ func ledgerOf(s *Simulator, gcid schema.GCID) []Entry {
 	}
 	return all
 }
-
-func fileIn(s *Simulator, name string) string { return filepath.Join(s.cfg.Dir, name) }

@@ -5,14 +5,20 @@ import (
 	"log/slog"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/mochi-mqtt/server/v2/listeners"
+	"github.com/mochi-mqtt/server/v2/packets"
 )
 
 // sendBuffer bounds what the kernel holds of a connection's outbound data, so
 // that what is handed over is soon read or known to be lost.
 const sendBuffer = 256 << 10
+
+// farewell is how long a client may take to read what is on its way when its
+// session ends.
+const farewell = time.Second
 
 // listener hands TLS connections to the broker. It differs from the broker's
 // own in that it bounds the time before CONNECT and that Close waits for all
@@ -67,10 +73,11 @@ func (l *listener) Serve(establish listeners.EstablishFn) {
 	}
 }
 
-// Close ends the listener with all its connections and waits for them.
-func (l *listener) Close(closeClients listeners.CloseFn) {
+// Close ends the listener with all its connections and waits for them. The
+// broker's own way of closing clients would wait for those that do not read,
+// and would send MQTT 3.1.1 a packet it does not have.
+func (l *listener) Close(listeners.CloseFn) {
 	_ = l.tcp.Close()
-	closeClients(l.ID())
 	l.mu.Lock()
 	left := make([]*socket, 0, len(l.open))
 	for s := range l.open {
@@ -79,6 +86,12 @@ func (l *listener) Close(closeClients listeners.CloseFn) {
 	l.open = nil
 	l.mu.Unlock()
 	for _, s := range left {
+		_ = s.SetWriteDeadline(time.Now().Add(farewell))
+	}
+	for _, s := range left {
+		if session := s.session.Load(); session != nil {
+			session.goodbye(packets.ErrServerShuttingDown)
+		}
 		_ = s.Close()
 	}
 	l.wg.Wait()
@@ -107,14 +120,14 @@ type socket struct {
 	tcp   *net.TCPConn
 	leave func(*socket)
 
-	session *session // set when the broker has accepted the client, before anyone else knows it
+	session atomic.Pointer[session] // set once the broker has accepted the client
 	once    sync.Once
 }
 
 // SetDeadline is how the broker renews the keep-alive. It must not touch
 // writes: a slow reader's keep-alive says nothing about what we may send.
 func (s *socket) SetDeadline(t time.Time) error {
-	if s.session != nil {
+	if s.session.Load() != nil {
 		return s.SetReadDeadline(t)
 	}
 	return s.Conn.SetDeadline(t)
@@ -123,11 +136,12 @@ func (s *socket) SetDeadline(t time.Time) error {
 // Close ends the connection, tells the account, and may be called again.
 func (s *socket) Close() error {
 	s.once.Do(func() {
+		if session := s.session.Load(); session != nil {
+			session.account.release(session) // before the client can see the end and come back
+			session.acknowledged()
+		}
 		_ = s.Conn.Close()
 		s.leave(s)
-		if s.session != nil {
-			s.session.account.release(s.session)
-		}
 	})
 	return nil
 }

@@ -132,7 +132,7 @@ func checkStart(form url.Values) *oauthError {
 	if sum, err := base64.RawURLEncoding.DecodeString(form.Get("code_challenge")); err != nil || len(sum) != sha256.Size {
 		return refuse(http.StatusBadRequest, "invalid_request", "code_challenge must be base64url of a SHA-256 sum without padding")
 	}
-	for _, s := range strings.Fields(form.Get("scope")) {
+	for s := range strings.FieldsSeq(form.Get("scope")) {
 		if s != scopeUser && s != scopeOpenID && s != scopeAPI && s != scopeStream {
 			return refuse(http.StatusBadRequest, "invalid_request", "unknown scope")
 		}

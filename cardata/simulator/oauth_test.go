@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -172,9 +173,7 @@ func TestMalformedRequests(t *testing.T) {
 		"refresh, before any login, none": {"token", url.Values{"client_id": {f.id}, "grant_type": {"refresh_token"}, "refresh_token": {" "}}, nil, 400, "invalid_grant"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			for k, v := range c.set {
-				c.form[k] = v
-			}
+			maps.Copy(c.form, c.set)
 			status, body, err := post(t, f.c, s.OAuthURL()+"/gcdm/oauth/"+c.path, c.form)
 			if code, _ := body["error"].(string); err != nil || status != c.status || code != c.code {
 				t.Errorf("answer %d %v %v, want %d %s", status, body, err, c.status, c.code)
@@ -186,7 +185,7 @@ func TestMalformedRequests(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.Body.Close()
-	if r.StatusCode != 400 {
+	if r.StatusCode != http.StatusBadRequest {
 		t.Errorf("JSON in place of a form: %d, want 400", r.StatusCode)
 	}
 }
@@ -301,39 +300,38 @@ func TestRefreshTokenExpires(t *testing.T) {
 func TestVerificationPage(t *testing.T) {
 	s := startTest(t, quick())
 	f := newFlow(t, s)
-	get := func(r *http.Response, err error) (int, string) {
+	get := func(query string) (int, string) {
 		t.Helper()
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer r.Body.Close()
-		text, _ := io.ReadAll(r.Body)
-		return r.StatusCode, string(text)
+		return fetch(t, func() (*http.Response, error) { return f.c.Get(s.OAuthURL() + "/oneid/link" + query) })
 	}
-	page := s.OAuthURL() + "/oneid/link"
-	if status, text := get(f.c.Get(page + "?user_code=" + f.text("user_code"))); status != 200 || !strings.Contains(text, `value="`+f.text("user_code")+`"`) {
+	submit := func(code, decision string) int {
+		t.Helper()
+		form := url.Values{"user_code": {code}, "decision": {decision}}
+		status, _ := fetch(t, func() (*http.Response, error) { return f.c.PostForm(s.OAuthURL()+"/oneid/link", form) })
+		return status
+	}
+	if status, text := get("?user_code=" + f.text("user_code")); status != 200 || !strings.Contains(text, `value="`+f.text("user_code")+`"`) {
 		t.Errorf("page: %d %s; want the code filled in", status, text)
 	}
-	if _, text := get(f.c.Get(page + `?user_code=%22%3E%3Cscript%3E`)); strings.Contains(text, "<script>") {
+	if _, text := get("?user_code=%22%3E%3Cscript%3E"); strings.Contains(text, "<script>") {
 		t.Error("the page repeats markup from its address")
 	}
-	form := func(code, decision string) url.Values { return url.Values{"user_code": {code}, "decision": {decision}} }
-	if status, _ := get(f.c.PostForm(page, form("NOSUCH11", "approve"))); status != 404 {
+	if status := submit("NOSUCH11", "approve"); status != 404 {
 		t.Errorf("unknown code: %d, want 404", status)
 	}
-	if status, _ := get(f.c.PostForm(page, form(f.text("user_code"), "maybe"))); status != 400 {
+	if status := submit(f.text("user_code"), "maybe"); status != 400 {
 		t.Errorf("no decision: %d, want 400", status)
 	}
 	f.want(403, "authorization_pending")
 	typed := strings.ToLower(f.text("user_code")[:4] + "-" + f.text("user_code")[4:])
-	if status, _ := get(f.c.PostForm(page, form(typed, "approve"))); status != 200 {
+	if status := submit(typed, "approve"); status != 200 {
 		t.Errorf("approve: %d, want 200", status)
 	}
 	if status, _ := f.poll(); status != 200 {
 		t.Errorf("poll after approval: %d, want 200", status)
 	}
 	f = newFlow(t, s)
-	if status, _ := get(f.c.PostForm(page, form(f.text("user_code"), "deny"))); status != 200 {
+	if status := submit(f.text("user_code"), "deny"); status != 200 {
 		t.Errorf("deny: %d, want 200", status)
 	}
 	f.want(403, "access_denied")
@@ -353,11 +351,25 @@ func TestAutoApproveAndClockSkewAndUnknownPaths(t *testing.T) {
 	}
 	defer r.Body.Close()
 	var body map[string]string
-	if err := json.NewDecoder(r.Body).Decode(&body); err != nil || r.StatusCode != 404 || body["exveErrorId"] == "" || len(body["exveErrorRef"]) != 36 {
+	if err := json.NewDecoder(r.Body).Decode(&body); err != nil || r.StatusCode != http.StatusNotFound || body["exveErrorId"] == "" || len(body["exveErrorRef"]) != 36 {
 		t.Errorf("unknown path: %d %v %v; want 404 and an error body", r.StatusCode, body, err)
 	}
 	date, err := http.ParseTime(r.Header.Get("Date"))
 	if ahead := time.Until(date); err != nil || ahead < 59*time.Minute || ahead > 61*time.Minute {
 		t.Errorf("Date header is %v ahead, want an hour: %v", ahead, err)
 	}
+}
+
+func fetch(t *testing.T, do func() (*http.Response, error)) (int, string) {
+	t.Helper()
+	r, err := do()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Body.Close()
+	text, err := io.ReadAll(r.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r.StatusCode, string(text)
 }

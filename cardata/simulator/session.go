@@ -1,6 +1,7 @@
 package simulator
 
 import (
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -39,6 +40,8 @@ type session struct {
 	filters map[string]struct{} // what was granted; touched by the broker's reader alone
 	closing bool                // the SUBACK being sent is the last packet; likewise
 	heard   atomic.Pointer[hearing]
+	ack     sync.Once
+	acked   chan struct{} // closed once the first SUBACK is out, or the session over
 }
 
 // hearing is what a session's subscriptions cover. It is never changed.
@@ -122,10 +125,8 @@ func (a *account) judge(filter string, unsel []schema.VIN) verdict {
 
 // selected tells whether the car has a data selection in the portal.
 func (a *account) selected(v schema.VIN, unsel []schema.VIN) bool {
-	for _, u := range unsel {
-		if u == v {
-			return false
-		}
+	if slices.Contains(unsel, v) {
+		return false
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -166,11 +167,19 @@ func (s *session) listen() {
 	s.account.feed.wake()
 }
 
-// end closes the session: MQTT 5 is told why, 3.1.1 has no packet for it.
+// acknowledged lets the feed write.
+func (s *session) acknowledged() { s.ack.Do(func() { close(s.acked) }) }
+
+// end closes the session and says why.
 func (s *session) end(code packets.Code) {
+	_ = s.socket.SetWriteDeadline(time.Now().Add(farewell)) // nothing follows
+	s.goodbye(code)
+}
+
+// goodbye tells MQTT 5 why it is over, for which 3.1.1 has no packet, and
+// closes. The caller has bounded the write.
+func (s *session) goodbye(code packets.Code) {
 	if s.v5 {
-		// Bounds a write to a client that does not read; nothing follows it.
-		_ = s.socket.SetWriteDeadline(time.Now().Add(2 * time.Second))
 		_ = s.client.WritePacket(packets.Packet{
 			FixedHeader: packets.FixedHeader{Type: packets.Disconnect},
 			ReasonCode:  code.Code,
