@@ -35,7 +35,7 @@ func appendForever(dir string) {
 		number uint64
 		due    time.Time
 	}
-	const lag = 20 * time.Millisecond // a busy machine; the writer itself needs about one
+	const lag = 50 * time.Millisecond // for a busy machine; the writer itself needs about two
 	promises := make(chan promise, 1<<20)
 	go func() {
 		for p := range promises {
