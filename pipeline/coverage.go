@@ -19,9 +19,10 @@ type OpenGap struct {
 // CoverageState is what is known of one account's coverage.
 type CoverageState struct {
 	Subscribed bool         `json:"subscribed"`
-	Since      time.Time    `json:"since"`         // of the subscription
-	Open       *OpenGap     `json:"gap,omitempty"` // nil while covered
-	Known      []schema.VIN `json:"vins"`          // cars heard of, sorted
+	Since      time.Time    `json:"since"`             // of the subscription
+	Open       *OpenGap     `json:"gap,omitempty"`     // nil while covered
+	Known      []schema.VIN `json:"vins"`              // cars heard of, sorted
+	Waiting    []schema.Gap `json:"waiting,omitempty"` // finished gaps that the journal had no room for
 }
 
 func (s *CoverageState) know(vin schema.VIN) {
@@ -37,7 +38,7 @@ func (s *CoverageState) vins() []schema.VIN { return slices.Clone(s.Known) }
 
 func (s *CoverageState) clone() CoverageState {
 	c := *s
-	c.Known = s.vins()
+	c.Known, c.Waiting = s.vins(), slices.Clone(s.Waiting)
 	if s.Open != nil {
 		open := *s.Open
 		c.Open = &open

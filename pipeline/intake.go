@@ -49,6 +49,7 @@ func NewIntake(journal Journal, known Coverage, log *slog.Logger) *Intake {
 	in := &Intake{journal: journal, log: log, accounts: make(map[schema.GCID]*coverage)}
 	for gcid, state := range known.accounts {
 		in.accounts[gcid] = &coverage{CoverageState: *state}
+		in.Stats.GapsWaiting.Add(int64(len(state.Waiting)))
 	}
 	return in
 }
@@ -57,10 +58,9 @@ func NewIntake(journal Journal, known Coverage, log *slog.Logger) *Intake {
 type coverage struct {
 	mu sync.Mutex // guards all below
 	CoverageState
-	lastAccepted time.Time    // last message that the journal took
-	refusing     bool         // the journal is full
-	waiting      []schema.Gap // finished gaps that the journal had no room for
-	head         []byte       // scratch for entry heads
+	lastAccepted time.Time // last message that the journal took
+	refusing     bool      // the journal is full
+	head         []byte    // scratch for entry heads
 }
 
 func (in *Intake) account(gcid schema.GCID) *coverage {
@@ -81,6 +81,7 @@ func (in *Intake) Message(gcid schema.GCID, topic string, payload []byte, receiv
 	c := in.account(gcid)
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.know(vinOf(topic))
 	c.head = appendEntryHead(c.head[:0], entryMessage, gcid, topic)
 	if _, err := in.journal.Append(false, received, c.head, payload); err != nil {
 		in.refuse(c, gcid, received, err)
@@ -91,7 +92,6 @@ func (in *Intake) Message(gcid schema.GCID, topic string, payload []byte, receiv
 		in.acceptAgain(c, gcid, received)
 	}
 	c.lastAccepted = received
-	c.know(vinOf(topic))
 }
 
 // refuse opens a gap at the last accepted message: what came since is lost.
@@ -155,7 +155,7 @@ func (in *Intake) closeGap(c *coverage, gcid schema.GCID, at time.Time) {
 	c.Open = nil
 	in.Stats.Gaps.Add(1)
 	if !in.journalGap(gap, at) {
-		c.waiting = append(c.waiting, gap)
+		c.Waiting = append(c.Waiting, gap)
 		in.Stats.GapsWaiting.Add(1)
 	}
 }
@@ -192,8 +192,8 @@ func (in *Intake) Heartbeat(at time.Time) {
 	in.mu.Unlock()
 	for _, c := range accounts {
 		c.mu.Lock()
-		for len(c.waiting) > 0 && in.journalGap(c.waiting[0], at) {
-			c.waiting = c.waiting[1:]
+		for len(c.Waiting) > 0 && in.journalGap(c.Waiting[0], at) {
+			c.Waiting = c.Waiting[1:]
 			in.Stats.GapsWaiting.Add(-1)
 		}
 		c.mu.Unlock()

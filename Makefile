@@ -1,0 +1,74 @@
+# Two Go modules: the root and standalone (embedded servers, end-to-end tests).
+MODULES       := . standalone
+GOLANGCI_LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+GOVULNCHECK   := golang.org/x/vuln/cmd/govulncheck@v1.1.4
+FUZZTIME      ?= 5s
+BENCHCOUNT    ?= 1
+
+# The race detector needs cgo and a C compiler. People try this on machines
+# without one: there the tests run without it, and say so. CI insists on it.
+CC_FOUND := $(shell command -v $(firstword $(shell go env CC)) 2>/dev/null)
+ifneq ($(and $(filter 1,$(shell go env CGO_ENABLED)),$(CC_FOUND)),)
+RACE := -race
+endif
+
+.PHONY: help test lint fmt tidy fuzz bench demo build vuln docs race-or-say
+
+help:
+	@echo 'make test    tests of both modules    make lint   format, vet, tidy, lint'
+	@echo 'make demo    the whole pipeline       make bench  benchmarks'
+	@echo 'make build   binaries into bin/       make fuzz   each decoder for $(FUZZTIME)'
+
+race-or-say:
+ifndef RACE
+	@echo 'no C compiler for cgo: tests run without the race detector'
+ifeq ($(CI),true)
+	@echo 'CI insists on it' && false
+endif
+endif
+
+test: race-or-say
+	go test $(RACE) -shuffle=on -timeout 20m ./...
+	cd standalone && go test $(RACE) -shuffle=on -timeout 30m ./...
+
+lint:
+	@for m in $(MODULES); do \
+	  echo "lint $$m" && \
+	  (cd $$m && go mod tidy -diff && go vet ./... && go run $(GOLANGCI_LINT) run --timeout 15m ./...) || exit 1; \
+	done
+
+fmt:
+	@for m in $(MODULES); do (cd $$m && go run $(GOLANGCI_LINT) fmt ./...) || exit 1; done
+
+tidy:
+	@for m in $(MODULES); do (cd $$m && go mod tidy) || exit 1; done
+
+fuzz:
+	@for p in $$(go list ./...); do \
+	  for f in $$(go test -list '^Fuzz' $$p | grep '^Fuzz'); do \
+	    echo "fuzz $$p $$f" && go test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$p || exit 1; \
+	  done; \
+	done
+
+bench:
+	go test -run '^$$' -bench . -benchmem -count $(BENCHCOUNT) ./...
+	cd standalone && go test -run '^$$' -bench . -benchmem -count $(BENCHCOUNT) ./...
+
+# The vulnerability database is on the network; where it cannot be reached this
+# says so and goes on, findings fail.
+vuln:
+	@for m in $(MODULES); do \
+	  (cd $$m && go run $(GOVULNCHECK) ./...); code=$$?; \
+	  if [ $$code -eq 3 ]; then exit 1; elif [ $$code -ne 0 ]; then echo "govulncheck could not run in $$m"; fi; \
+	done
+
+demo:
+	go run -C standalone .
+
+build:
+	CGO_ENABLED=0 go build -trimpath -o bin/ ./cmd/...
+	cd standalone && CGO_ENABLED=0 go build -trimpath -o ../bin/standalone .
+
+# The configuration tables of docs/configuration.md come from the code.
+docs:
+	go test ./internal/app/cli -run TestConfigurationDocument -update

@@ -1,0 +1,77 @@
+// Package cli is the operator's command line: the tree of commands of cardata,
+// their flags and help. What a command does is in a package of its own.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/cardata-pipeline/cardata-pipeline/internal/app/ops"
+	"github.com/cardata-pipeline/cardata-pipeline/internal/exit"
+)
+
+// Main runs the command line args, without the program's name. It prints what
+// went wrong to stderr; the error it returns carries the exit code.
+func Main(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) error {
+	root := New()
+	root.SetArgs(args)
+	root.SetIn(stdin)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	err := root.ExecuteContext(ctx)
+	if exit.Code(err) != exit.Done {
+		fmt.Fprintf(stderr, "cardata: %v\n", err)
+	}
+	return err
+}
+
+// New builds the tree of commands.
+func New() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "cardata",
+		Short: "The operator's hand of the CarData pipeline",
+		Long: `cardata is the operator's hand of the CarData pipeline.
+
+Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 needs a person such as a login, 4 partly done.`,
+		Version:       ops.Version(),
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          noArgs,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return usage(cmd, err)
+	})
+	root.AddCommand(loginCommand(), simulateCommand(), normalizeCommand())
+	return root
+}
+
+func usage(cmd *cobra.Command, err error) error {
+	return exit.With(exit.Usage, fmt.Errorf("%w; see %s --help", err, cmd.CommandPath()))
+}
+
+// noArgs refuses arguments; with suggestions when it may be a misspelt command.
+func noArgs(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	text := fmt.Sprintf("unexpected argument %q", args[0])
+	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+		text += ", did you mean " + strings.Join(near, " or ") + "?"
+	}
+	return usage(cmd, errors.New(text))
+}
+
+// fromEnv gives an environment variable, or other when it is not set.
+func fromEnv(name, other string) string {
+	if v := os.Getenv(name); v != "" {
+		return v
+	}
+	return other
+}
