@@ -165,9 +165,9 @@ func refused(op string, r *oauth2.RetrieveError, last answer) *Error {
 	switch {
 	case e.Status >= 500, e.Status == http.StatusTooManyRequests, e.Status == http.StatusRequestTimeout:
 		e.Transient, e.Remedy = true, remedyWait
-	case e.Status == http.StatusForbidden && e.Code != codeDenied, e.Status < 400, e.Status == http.StatusNotFound:
+	case e.Code == "" && (e.Status == http.StatusForbidden || e.Status == http.StatusNotFound || e.Status < 400):
 		// Bot protection, a captive portal or maintenance in between: not the
-		// word of the OAuth service.
+		// word of the OAuth service, which gives an error code.
 		e.Transient, e.Remedy = true, remedyWait
 	default:
 		e.Remedy = remedyFor(op, e.Code)

@@ -73,6 +73,17 @@ func TestLoginInvalidTokenEnds(t *testing.T) {
 	})
 }
 
+func TestLoginStopsAtACodeOfTheServiceWithAnyStatus(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		svc := script(t, says(403, `{"error":"unauthorized_client","error_description":"no\u001b[31m"}`))
+		_, err := newClient(t, svc, nil).Login(t.Context(), func(Prompt) {})
+		e, ok := errors.AsType[*Error](err)
+		if !ok || e.Code != "unauthorized_client" || e.Transient || e.Description != "no[31m" {
+			t.Errorf("Login: %#v, want unauthorized_client, its text without control characters", err)
+		}
+	})
+}
+
 func TestLoginGivesTheTokens(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		pending := says(403, sample(t, "error-403-authorization_pending.json"))

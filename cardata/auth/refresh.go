@@ -81,6 +81,7 @@ func (c *Client) tokenSet(tok *oauth2.Token) TokenSet {
 	if life <= 0 {
 		life = accessLife
 	}
+	life = min(life, longestLife)
 	obtained := now()
 	gcid, _ := schema.ParseGCID(text("gcid")) // "" is looked after by the callers
 	return TokenSet{

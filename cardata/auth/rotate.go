@@ -21,7 +21,14 @@ func (s *Source) refresh(ctx context.Context, enough func(TokenSet) bool, forced
 		return ctx.Err()
 	}
 	unlock, err := s.store.Lock(ctx)
+	if ctx.Err() != nil {
+		if err == nil {
+			unlock()
+		}
+		return ctx.Err()
+	}
 	if err != nil {
+		s.settle(err, 0)
 		return err
 	}
 	defer unlock()

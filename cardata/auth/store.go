@@ -107,7 +107,10 @@ func (s *Store) Path() string { return s.path }
 func (s *Store) Lock(ctx context.Context) (unlock func(), err error) {
 	l := flock.New(s.path+".lock", flock.SetPermissions(fileMode))
 	if _, err := l.TryLockContext(ctx, lockPoll); err != nil {
-		return nil, &Error{Op: "lock tokens", Transient: true, Err: err}
+		return nil, &Error{
+			Op: "lock tokens", Transient: true,
+			Remedy: "the directory of the tokens has to be writable for every process that uses them", Err: err,
+		}
 	}
 	return func() { _ = l.Close() }, nil
 }

@@ -45,7 +45,10 @@ type TokenSet struct {
 
 // Lifetimes (CarData API, section 2.4).
 const (
-	accessLife  = time.Hour
+	accessLife = time.Hour // when the answer gives no expires_in
+	// longestLife bounds a senseless expires_in: a token that never falls due
+	// would let the refresh token run out.
+	longestLife = 24 * time.Hour
 	refreshLife = 14 * 24 * time.Hour
 )
 

@@ -60,7 +60,7 @@ func Run(ctx context.Context, cfg Config, out io.Writer) error {
 		return exit.With(exit.Usage, err)
 	}
 	if err := auth.PrepareDir(cfg.TokenDir); err != nil {
-		return err
+		return exit.With(exit.Usage, err)
 	}
 	w := newPrinter(out, cfg.JSON)
 	set, err := client.Login(ctx, w.prompt)
