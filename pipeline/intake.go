@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"log/slog"
+	"maps"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -153,6 +154,11 @@ func (in *Intake) closeGap(c *coverage, gcid schema.GCID, at time.Time) {
 	}
 	gap := schema.Gap{GCID: gcid, VINs: c.vins(), Start: c.Open.Start, End: end, Cause: c.Open.Cause}
 	c.Open = nil
+	in.keepGap(c, gap, at)
+}
+
+// keepGap journals a finished gap, or lets it wait for room.
+func (in *Intake) keepGap(c *coverage, gap schema.Gap, at time.Time) {
 	in.Stats.Gaps.Add(1)
 	if !in.journalGap(gap, at) {
 		c.Waiting = append(c.Waiting, gap)
@@ -176,6 +182,20 @@ func (in *Intake) control(at time.Time, data []byte) bool {
 		}
 	}
 	return err == nil
+}
+
+// Damaged records a gap for every account: the journal held messages of that
+// span that can no longer be read.
+func (in *Intake) Damaged(start, end time.Time) {
+	in.mu.Lock()
+	accounts := maps.Clone(in.accounts)
+	in.mu.Unlock()
+	for gcid, c := range accounts {
+		c.mu.Lock()
+		gap := schema.Gap{GCID: gcid, VINs: c.vins(), Start: start, End: end, Cause: schema.GapJournalLost}
+		in.keepGap(c, gap, time.Now().UTC())
+		c.mu.Unlock()
+	}
 }
 
 // Heartbeat records that the process lives, so that a crash is known to the

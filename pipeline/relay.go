@@ -21,7 +21,10 @@ type RelayConfig struct {
 	MaxBytes    int // bytes of Kafka records a batch, at which it is closed
 	DedupeLimit int // keys remembered
 	Raw         bool
-	Log         *slog.Logger
+	// Damaged is told the span of time in which journal records were lost to a
+	// damaged file.
+	Damaged func(start, end time.Time)
+	Log     *slog.Logger
 }
 
 // RelayStats counts what the relay did.
@@ -43,7 +46,14 @@ type Relay struct {
 	cfg      RelayConfig
 	build    *builder
 	Stats    RelayStats
+
+	lost   uint64    // records of damage not yet ended; of the filling goroutine, like readAt
+	readAt time.Time // of the last record read
 }
+
+// maxLostSeconds bounds the guess at a span of damage: record numbers jump
+// after an unclean stop, and a jump is no loss.
+const maxLostSeconds = 7 * 24 * 3600
 
 // NewRelay builds the relay of one process.
 func NewRelay(j *journal.Journal, p Producer, c *schema.Catalogue, l *Ledger, cfg RelayConfig) *Relay {
@@ -92,7 +102,7 @@ func (r *Relay) fill(ctx context.Context, reader *journal.Reader, free <-chan *b
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		record, err := reader.Next(ctx)
+		record, err := r.next(ctx, reader)
 		if err != nil {
 			return err
 		}
@@ -101,14 +111,15 @@ func (r *Relay) fill(ctx context.Context, reader *journal.Reader, free <-chan *b
 			if b.entries >= r.cfg.MaxRecords || b.bytes >= r.cfg.MaxBytes {
 				break
 			}
-			next, found, err := reader.TryNext()
-			if err != nil {
+			more, found, err := reader.TryNext()
+			if err != nil && !r.damage(err) {
 				return err
 			}
 			if !found {
 				break
 			}
-			record = next
+			record = more
+			r.repaired(record.At)
 		}
 		select {
 		case ready <- b:
@@ -116,6 +127,49 @@ func (r *Relay) fill(ctx context.Context, reader *journal.Reader, free <-chan *b
 			return ctx.Err()
 		}
 	}
+}
+
+// next waits for the next readable record.
+func (r *Relay) next(ctx context.Context, reader *journal.Reader) (journal.Record, error) {
+	for {
+		record, err := reader.Next(ctx)
+		if err == nil {
+			r.repaired(record.At)
+			return record, nil
+		}
+		if !r.damage(err) {
+			return record, err
+		}
+	}
+}
+
+// damage notes records that a damaged file took away; false when err is another
+// matter.
+func (r *Relay) damage(err error) bool {
+	damage, ok := errors.AsType[*journal.CorruptError](err)
+	if !ok {
+		return false
+	}
+	r.lost += damage.Next - damage.Number
+	r.cfg.Log.Error("journal is damaged, a gap is recorded", "err", err)
+	return true
+}
+
+// repaired ends a span of damage with the first readable record after it. The
+// span starts at the last record read before; where this life has read none, it
+// is bounded by the heartbeats: no record stands for more than a second.
+func (r *Relay) repaired(at time.Time) {
+	if r.lost > 0 {
+		start := r.readAt
+		if start.IsZero() {
+			start = at.Add(-time.Duration(min(r.lost, maxLostSeconds)+1) * time.Second)
+		}
+		if r.cfg.Damaged != nil {
+			r.cfg.Damaged(start, at)
+		}
+		r.lost = 0
+	}
+	r.readAt = at
 }
 
 // ship makes the batch durable in Kafka and then lets the journal forget it. It

@@ -7,6 +7,9 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -206,6 +209,59 @@ func TestRelayMakesDeadLettersOfWhatKafkaNeverTakes(t *testing.T) {
 	if len(r.readings(t)) != 1 || len(produced.of(r.names.Raw)) != 0 {
 		t.Error("the rest of the batch must be there once")
 	}
+}
+
+func TestRelayRecordsAGapForWhatADamagedJournalLost(t *testing.T) {
+	dir := t.TempDir()
+	produced := &keeper{}
+	r := newRelayRig(t, dir, produced)
+	for i := range 3 {
+		r.intake.Message(testGCID, testTopic(), payload(mileage, at(float64(i)).Format(time.RFC3339), strconv.Itoa(100+i)), at(float64(10*i)))
+	}
+	if err := r.journal.Close(); err != nil {
+		t.Fatal(err)
+	}
+	flipByte(t, dir, `"value":101`)
+	r = newRelayRig(t, dir, produced)
+	r.intake.Message(testGCID, testTopic(), payload(mileage, at(4).Format(time.RFC3339), "104"), at(40))
+	var start, end time.Time
+	r.relay.cfg.Damaged = func(s, e time.Time) { start, end = s, e }
+	r.carry(t)
+	var got []float64
+	for _, reading := range r.readings(t) {
+		got = append(got, reading.Value.Number)
+	}
+	if !slices.Equal(got, []float64{100, 102, 104}) {
+		t.Errorf("readings %v, want all but the damaged one", got)
+	}
+	if !start.Equal(at(0)) || !end.Equal(at(20)) {
+		t.Errorf("gap %s to %s, want from the record before to the one after", start, end)
+	}
+	r.intake.Damaged(start, end)
+	r.carry(t)
+	if gaps := produced.of(r.names.Gaps); len(gaps) != 1 || !bytes.Contains(gaps[0].Value, []byte(schema.GapJournalLost)) {
+		t.Errorf("gaps %+v", gaps)
+	}
+}
+
+// flipByte damages the first place of text in the journal's files.
+func flipByte(t *testing.T, dir, text string) {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(dir, "*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range files {
+		data, err := os.ReadFile(name)
+		if at := bytes.Index(data, []byte(text)); err == nil && at >= 0 {
+			data[at] ^= 1
+			if err := os.WriteFile(name, data, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			return
+		}
+	}
+	t.Fatalf("no file holds %s", text)
 }
 
 // sampleJournal fills a journal with n messages of distinct times.

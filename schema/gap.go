@@ -15,6 +15,7 @@ const (
 	GapTokenExpired GapCause = "token_expired" // the service closed at the token's end
 	GapRefused      GapCause = "refused"       // login needed, subscription refused, …
 	GapJournalFull  GapCause = "journal_full"  // connected, but nothing more could be stored
+	GapJournalLost  GapCause = "journal_lost"  // stored, but the disk gave back something else
 )
 
 // Gap is a span of time in which messages of an account may have been missed.

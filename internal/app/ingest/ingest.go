@@ -76,7 +76,8 @@ func New(ctx context.Context, cfg Config, log *slog.Logger) (in *Ingest, err err
 	in.intake = pipeline.NewIntake(in.journal, coverage, log)
 	in.producer = in.kafka.NewProducer(topics.Producer(in.names))
 	in.relay = pipeline.NewRelay(in.journal, in.producer, catalogue, in.ledger, pipeline.RelayConfig{
-		Topics: in.names, MaxRecords: cfg.BatchRecords, MaxBytes: 16 << 20, DedupeLimit: cfg.DedupeKeys, Raw: cfg.RawTopic, Log: log,
+		Topics: in.names, MaxRecords: cfg.BatchRecords, MaxBytes: 16 << 20, DedupeLimit: cfg.DedupeKeys, Raw: cfg.RawTopic,
+		Damaged: in.intake.Damaged, Log: log,
 	})
 	in.metrics = in.registry(catalogue)
 	if in.server, err = ops.Listen(ctx, cfg.HTTPAddr, in.metrics, in.checks(), log); err != nil {
