@@ -16,8 +16,10 @@ import (
 
 func TestReadingSinkKeepsTheContract(t *testing.T) {
 	eachServer(t, func(t *testing.T, newTarget func(t *testing.T) target) {
+		t.Helper()
 		sinktest.Run(t, sinktest.Suite[schema.Reading]{
 			New: func(t *testing.T) sinktest.Subject[schema.Reading] {
+				t.Helper()
 				tg := newTarget(t)
 				return subject(t, tg, func(c *influx.Client) pipeline.Sink[schema.Reading] { return influx.NewReadingSink(c) },
 					tg.readings, func(r schema.Reading) map[string]map[string]any {
@@ -33,8 +35,10 @@ func TestReadingSinkKeepsTheContract(t *testing.T) {
 
 func TestGapSinkKeepsTheContract(t *testing.T) {
 	eachServer(t, func(t *testing.T, newTarget func(t *testing.T) target) {
+		t.Helper()
 		sinktest.Run(t, sinktest.Suite[schema.Gap]{
 			New: func(t *testing.T) sinktest.Subject[schema.Gap] {
+				t.Helper()
 				tg := newTarget(t)
 				return subject(t, tg, func(c *influx.Client) pipeline.Sink[schema.Gap] { return influx.NewGapSink(c) }, tg.gaps, gapPoints)
 			},

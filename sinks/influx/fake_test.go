@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strconv"
@@ -209,9 +210,7 @@ func (f *fakeInflux) keep(p point) {
 	f.series[p.seriesID()] = true
 	id := fmt.Sprint(p.seriesID(), p.time)
 	if old, ok := f.points[id]; ok {
-		for name, v := range p.fields {
-			old.fields[name] = v
-		}
+		maps.Copy(old.fields, p.fields)
 		return
 	}
 	f.points[id] = p

@@ -46,7 +46,7 @@ func (c *Client) Query(ctx context.Context, q string, row func(Row) error) error
 	if err != nil {
 		return fmt.Errorf("influx query: %w", err)
 	}
-	defer resp.Body.Close()
+	defer func() { _ = resp.Body.Close() }()
 	if resp.StatusCode != http.StatusOK {
 		return fmt.Errorf("influx query: %w", &QueryError{resp.StatusCode, answerText(resp)})
 	}

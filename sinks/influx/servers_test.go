@@ -1,6 +1,7 @@
 package influx_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -24,7 +25,8 @@ type target struct {
 }
 
 // eachServer runs f against the fakes, and against the real servers that
-// CARDATA_TEST_INFLUX1 (URL) and CARDATA_TEST_INFLUX2 (URL,token) name.
+// CARDATA_TEST_INFLUX1 (URL, or
+// URL,user:password of an administrator) and CARDATA_TEST_INFLUX2 (URL,token) name.
 func eachServer(t *testing.T, f func(t *testing.T, newTarget func(t *testing.T) target)) {
 	t.Helper()
 	for _, version := range []int{1, 2} {
@@ -42,8 +44,8 @@ func eachServer(t *testing.T, f func(t *testing.T, newTarget func(t *testing.T) 
 func eachRealServer(t *testing.T, f func(t *testing.T, newTarget func(t *testing.T) target)) {
 	t.Helper()
 	t.Run("real 1", func(t *testing.T) {
-		url := realServer(t, "CARDATA_TEST_INFLUX1")
-		f(t, func(t *testing.T) target { t.Helper(); return newDatabase1(t, url) })
+		url, token, _ := strings.Cut(realServer(t, "CARDATA_TEST_INFLUX1"), ",")
+		f(t, func(t *testing.T) target { t.Helper(); return newDatabase1(t, url, token) })
 	})
 	t.Run("real 2", func(t *testing.T) {
 		url, token, _ := strings.Cut(realServer(t, "CARDATA_TEST_INFLUX2"), ",")
@@ -70,16 +72,16 @@ func fakeConfig(srv *httptest.Server) influx.Config {
 // The name of each test's own database.
 var databases atomic.Int64
 
-func newDatabase1(t *testing.T, url string) target {
+func newDatabase1(t *testing.T, url, token string) target {
 	t.Helper()
-	cfg := influx.Config{URL: url, Bucket: fmt.Sprintf("test%d_%d", os.Getpid(), databases.Add(1))}
+	cfg := influx.Config{URL: url, Token: pipeline.Secret(token), Bucket: fmt.Sprintf("test%d_%d", os.Getpid(), databases.Add(1))}
 	c := newClient(t, cfg)
 	if err := c.EnsureDatabase(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
 		drop := newClient(t, cfg)
-		_ = drop.Query(t.Context(), "DROP DATABASE "+influx.QuoteIdent(cfg.Bucket), func(influx.Row) error { return nil })
+		_ = drop.Query(context.WithoutCancel(t.Context()), "DROP DATABASE "+influx.QuoteIdent(cfg.Bucket), func(influx.Row) error { return nil })
 	})
 	return target{cfg: cfg}
 }

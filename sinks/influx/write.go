@@ -2,11 +2,13 @@ package influx
 
 import (
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"context"
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"sync/atomic"
 
 	"github.com/cardata-pipeline/cardata-pipeline/pipeline"
@@ -29,7 +31,6 @@ type batch struct {
 	marks    bool // marks are never dead letters, see reject
 	refused  int
 	rejected []pipeline.Rejection
-	err      error // text of the first rejection
 }
 
 func (c *Client) newBatch(op string, size int) *batch {
@@ -45,7 +46,6 @@ func (b *batch) free() {
 // added takes the outcome of encoding item i, and sends when enough is there.
 func (b *batch) added(ctx context.Context, i int, err error) error {
 	if err != nil {
-		b.c.Stats.Unencodable.Add(1)
 		return b.note(pipeline.Rejection{Index: i, Reason: ReasonUnencodable, Text: err.Error()})
 	}
 	if len(b.l.ends) < b.c.cfg.MaxBatchLines && len(b.l.buf) < b.c.cfg.MaxBatchBytes {
@@ -130,27 +130,29 @@ func (b *batch) note(r pipeline.Rejection) error {
 	if b.marks {
 		return &pipeline.WriteError{Op: b.op, Class: pipeline.Fatal, Err: fmt.Errorf("BUG: mark: %s", r.Text)}
 	}
-	if n := len(b.rejected); n > 0 && b.rejected[n-1].Index == r.Index {
-		return nil // another line of the same item
-	}
-	if r.Reason != ReasonUnencodable {
-		b.c.Stats.Rejected.Add(1)
-	}
-	if b.err == nil {
-		b.err = fmt.Errorf("%s: %s", r.Reason, redactLine(r.Text))
-	}
 	b.rejected = append(b.rejected, r)
 	return nil
 }
 
-// result is nil when every item is durable, else it names those that never will be.
+// result is nil when every item is durable, else it names those that never
+// will be, each once (a gap has several lines) and in order.
 func (b *batch) result() error {
 	if len(b.rejected) == 0 {
 		return nil
 	}
+	slices.SortStableFunc(b.rejected, func(x, y pipeline.Rejection) int { return cmp.Compare(x.Index, y.Index) })
+	b.rejected = slices.CompactFunc(b.rejected, func(x, y pipeline.Rejection) bool { return x.Index == y.Index })
+	for _, r := range b.rejected {
+		if r.Reason == ReasonUnencodable {
+			b.c.Stats.Unencodable.Add(1)
+		} else {
+			b.c.Stats.Rejected.Add(1)
+		}
+	}
+	first := b.rejected[0]
 	return &pipeline.WriteError{
 		Op: b.op, Class: pipeline.Permanent, Rejected: b.rejected,
-		Err: fmt.Errorf("%d of %d rejected, first: %w", len(b.rejected), b.size, b.err),
+		Err: fmt.Errorf("%d of %d rejected, first: %s: %s", len(b.rejected), b.size, first.Reason, redactLine(first.Text)),
 	}
 }
 
@@ -185,7 +187,7 @@ func (c *Client) post(ctx context.Context, l *lines, data []byte) (*refusal, err
 		c.Stats.Failures.Add(1)
 		return nil, transportError(err)
 	}
-	defer resp.Body.Close()
+	defer func() { _ = resp.Body.Close() }()
 	if resp.StatusCode == http.StatusNoContent {
 		c.Stats.Batches.Add(1)
 		c.Stats.Bytes.Add(int64(len(data)))

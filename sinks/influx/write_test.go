@@ -336,6 +336,7 @@ func TestADayOlderThanTheRetentionIsNoFault(t *testing.T) {
 
 func TestGzipCarriesTheSameLines(t *testing.T) {
 	eachServer(t, func(t *testing.T, newTarget func(t *testing.T) target) {
+		t.Helper()
 		tg := newTarget(t)
 		tg.cfg.Gzip, tg.cfg.MaxBatchLines = true, 7
 		if err := influx.NewReadingSink(newClient(t, tg.cfg)).Write(t.Context(), readingBatch(100)); err != nil {
