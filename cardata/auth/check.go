@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 )
@@ -38,10 +39,10 @@ func (t TokenSet) Check() error {
 		errs = append(errs, &Error{Op: opCheck, Code: code, Remedy: remedy, Err: cause})
 	}
 	if !slices.Contains(granted, scopeAPI) {
-		missing(scopeAPI, remedyAPI, errors.Join(ErrScope, ErrAPIScope))
+		missing(scopeAPI, remedyAPI, fmt.Errorf("%w, %w", ErrScope, ErrAPIScope))
 	}
 	if !slices.Contains(granted, scopeStream) {
-		missing(scopeStream, remedyStream, errors.Join(ErrScope, ErrStreamScope))
+		missing(scopeStream, remedyStream, fmt.Errorf("%w, %w", ErrScope, ErrStreamScope))
 		return errors.Join(errs...)
 	}
 	if c, ok := claimsOf(string(t.IDToken)); ok && !c.Streams.any() {

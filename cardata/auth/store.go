@@ -130,7 +130,7 @@ func (s *Store) load(path string) (TokenSet, int64, error) {
 	}
 	fi, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return TokenSet{}, 0, &Error{Op: opLoad, Code: "no_account", Remedy: remedyLogin, Err: errors.Join(err, ErrLoginNeeded)}
+		return TokenSet{}, 0, &Error{Op: opLoad, Code: "no_account", Remedy: remedyLogin, Err: fmt.Errorf("%w: %w", ErrLoginNeeded, err)}
 	}
 	if err != nil {
 		return TokenSet{}, 0, &Error{Op: opLoad, Err: err}

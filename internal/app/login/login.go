@@ -72,8 +72,21 @@ func Run(ctx context.Context, cfg Config, out io.Writer) error {
 	}
 	missing := set.Check()
 	w.stored(set, cfg.TokenDir, missing)
-	return errors.Join(exit.With(exit.NeedsPerson, missing), w.err)
+	if missing != nil {
+		return errors.Join(exit.With(exit.NeedsPerson, &missingError{missing}), w.err)
+	}
+	return w.err
 }
+
+// missingError ends a login that left something to do, which has been told on
+// the output already.
+type missingError struct{ err error }
+
+func (e *missingError) Error() string {
+	return "logged in, but the account's client id lacks a subscription: see what to do in the output"
+}
+
+func (e *missingError) Unwrap() error { return e.err }
 
 // prepare reports every fault of cfg at once.
 func prepare(cfg Config) (Config, *auth.Client, error) {

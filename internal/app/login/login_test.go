@@ -147,6 +147,9 @@ func TestRunNamesThePortalStepThatIsMissing(t *testing.T) {
 			var out bytes.Buffer
 			dir := t.TempDir()
 			err := Run(t.Context(), Config{ClientID: testClient, BaseURL: base, TokenDir: dir, CAFile: ca}, &out)
+			if !errors.Is(err, auth.ErrScope) && !errors.Is(err, auth.ErrStreamScope) {
+				t.Errorf("Run: %v, want what is missing in it", err)
+			}
 			if exit.Code(err) != exit.NeedsPerson || !strings.Contains(out.String(), tt.want) {
 				t.Errorf("Run: %v, want exit code 3 and %q in\n%s", err, tt.want, out.String())
 			}
