@@ -2,11 +2,15 @@ package schema_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/cardata-pipeline/cardata-pipeline/schema"
 )
@@ -100,4 +104,30 @@ func samples(tb testing.TB, kind string) []string {
 		tb.Fatalf("no samples in testdata/%s: %v", kind, err)
 	}
 	return names
+}
+
+// BenchmarkTokensOfJSONText is what the library would cost for reading alone:
+// the same payloads, token by token, nothing done with them. It is the reason
+// for the package's own scanner.
+func BenchmarkTokensOfJSONText(b *testing.B) {
+	mix := payloadMix(b)
+	source := bytes.NewBuffer(nil)
+	d := jsontext.NewDecoder(source, jsontext.AllowDuplicateNames(true))
+	b.ReportAllocs()
+	i := 0
+	for b.Loop() {
+		source.Reset()
+		source.Write(mix[i])
+		d.Reset(source, jsontext.AllowDuplicateNames(true))
+		for {
+			if _, err := d.ReadToken(); errors.Is(err, io.EOF) {
+				break
+			} else if err != nil {
+				b.Fatal(err)
+			}
+		}
+		if i++; i == len(mix) {
+			i = 0
+		}
+	}
 }
