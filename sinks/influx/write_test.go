@@ -362,3 +362,32 @@ func TestStatsCountWhatWasDone(t *testing.T) {
 			s.Points.Load(), s.Rejected.Load(), s.Unencodable.Load(), s.Halvings.Load(), s.Batches.Load(), s.Bytes.Load(), s.Failures.Load())
 	}
 }
+
+// A server or proxy under pressure answers before it has read the request.
+func TestAnEarlyAnswerSpoilsNoLaterBatch(t *testing.T) {
+	fake := newFake(1)
+	tg := target{fakeConfig(fake.serve(t)), fake}
+	sink := influx.NewReadingSink(newClient(t, tg.cfg))
+	var large []schema.Reading
+	for i := range 200 {
+		large = append(large, text(schema.Descriptor(fmt.Sprint("large", i)), noon, strings.Repeat("x", 16<<10)))
+	}
+	for i := range 20 {
+		fake.setAnswer(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) })
+		wantClass(t, sink.Write(t.Context(), large), pipeline.Retryable)
+		fake.setAnswer(nil)
+		if err := sink.Write(t.Context(), []schema.Reading{number(schema.Descriptor(fmt.Sprint("small", i)), noon, 1)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := len(tg.readings(t)); got != 20 {
+		t.Errorf("store holds %d readings, want the 20 small ones", got)
+	}
+}
+
+func wantClass(t *testing.T, err error, class pipeline.Class) {
+	t.Helper()
+	if we, ok := errors.AsType[*pipeline.WriteError](err); !ok || we.Class != class {
+		t.Fatalf("Write = %v, want %v", err, class)
+	}
+}
