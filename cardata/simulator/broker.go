@@ -156,6 +156,7 @@ func (a *account) take(s *session, refuse bool) (old *session, taken bool) {
 		return nil, false
 	}
 	a.session = s
+	a.feed.page.opened(s.number)
 	return old, true
 }
 

@@ -47,11 +47,15 @@
 // subscribed connection. The feed writes to the sockets itself, in batches, and
 // waits for a client that reads slowly: there is no queue to overflow. If the
 // connection dies under a write, its messages stay booked, for they may have
-// arrived. A client that disconnects in mid-flow leaves unread what the two
-// kernels hold; those messages are booked as well, and their Handed may lie
-// some milliseconds before the last message the client did read. Within one
-// connection the order of the ledger is the order on the wire, which settles
-// such cases.
+// arrived. Before the service ends a connection it writes what is booked, so
+// that a client that reads to the end gets all of it, also after its own
+// DISCONNECT.
+//
+// A client that stops reading leaves behind what the two kernels hold: the last
+// entries of that connection. Their Handed may lie before the arrival of the
+// last message that was read, for a message can wait in those buffers; the
+// order of the ledger within one connection is the order on the wire, and
+// Ledger.Connections tells when each one ended.
 //
 // # Files
 //

@@ -158,7 +158,6 @@ func (f *feeder) wake() {
 func (f *feeder) step(now time.Time) time.Duration {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	session, h := f.a.listening()
 	next := f.state.clock.real(f.lanes[0].next.Due)
 	if !f.state.live && next.After(now) {
 		f.state.goLive(now)
@@ -168,15 +167,32 @@ func (f *feeder) step(now time.Time) time.Duration {
 	if next.After(now) {
 		return next.Sub(now)
 	}
+	session, h := f.claim()
 	if session == nil && !f.state.live {
 		return -1
 	}
-	f.hand(session, h, now)
+	f.fill(session, h, time.Now()) // claim may have waited
+	f.write(session)
 	return 0
 }
 
-// hand encodes up to one batch of what is due by now and writes it.
-func (f *feeder) hand(session *session, h *hearing, now time.Time) {
+// claim gives the session to hand over to, busy until write; nil when nobody
+// listens.
+func (f *feeder) claim() (*session, *hearing) {
+	session, h := f.a.listening()
+	if session == nil {
+		return nil, nil
+	}
+	session.socket.busy.Lock()
+	if f.a.current() != session { // it ended meanwhile
+		session.socket.busy.Unlock()
+		return nil, nil
+	}
+	return session, h
+}
+
+// fill encodes and books up to one batch of what is due by now.
+func (f *feeder) fill(session *session, h *hearing, now time.Time) {
 	f.buf = f.buf[:0]
 	faults := f.s.faults.get()
 	choice := f.a.choice(faults)
@@ -202,7 +218,6 @@ func (f *feeder) hand(session *session, h *hearing, now time.Time) {
 		f.advance()
 	}
 	f.state.fed(until, same)
-	f.write(session)
 }
 
 // stamp maps a message's times to the real clock. At a higher speed two values
@@ -290,14 +305,19 @@ func (f *feeder) pack(session *session, vin schema.VIN, payload []byte) bool {
 	return true
 }
 
-// write hands the batch to the socket. An error means that the connection has
+// write hands the batch to the socket and sets it free. An error means that the connection has
 // died; what was booked may or may not have arrived, and a gap covers it.
 func (f *feeder) write(session *session) {
-	if len(f.buf) == 0 {
+	if session == nil {
 		return
 	}
-	<-session.acked // nothing before the SUBACK; ends with the session at the latest
-	if _, err := session.socket.Write(f.buf); err != nil {
+	var err error
+	if len(f.buf) > 0 {
+		<-session.acked // nothing before the SUBACK; ends with the session at the latest
+		_, err = session.socket.Write(f.buf)
+	}
+	session.socket.busy.Unlock()
+	if err != nil {
 		f.s.Stats.WriteErrors.Add(1)
 		session.client.Stop(err)
 	}
@@ -307,11 +327,12 @@ func (f *feeder) write(session *session) {
 func (f *feeder) inject(vin schema.VIN, payload []byte, entries []Entry) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	session, h := f.a.listening()
+	session, h := f.claim()
+	defer f.write(session)
+	f.buf = f.buf[:0]
 	if !h.hears(vin) {
 		return ErrNotSubscribed
 	}
-	f.buf = f.buf[:0]
 	if !f.pack(session, vin, payload) {
 		return ErrDropped
 	}
@@ -321,7 +342,6 @@ func (f *feeder) inject(vin schema.VIN, payload []byte, entries []Entry) error {
 		}
 	}
 	f.page.add(time.Now(), session.number, entries...)
-	f.write(session)
 	return nil
 }
 

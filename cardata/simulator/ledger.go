@@ -3,6 +3,7 @@ package simulator
 import (
 	"iter"
 	"math"
+	"slices"
 	"sync"
 	"time"
 
@@ -24,6 +25,15 @@ type Entry struct {
 	Conn       uint64       // number of the connection, counted from 1 over all accounts
 	Duplicate  bool         // repeats an earlier reading: same key, same value
 	Unreadable bool         // garbled on purpose: must end in the dead letters
+}
+
+// Connection is one accepted connection as the service saw it. What was handed
+// to it and never arrived is the end of its entries: those that were on their
+// way at Closed.
+type Connection struct {
+	Number uint64    // as in Entry.Conn
+	Opened time.Time // accepted, UTC
+	Closed time.Time // let go of, UTC; zero while it lasts
 }
 
 // Counts sums up one account's feed.
@@ -68,6 +78,17 @@ func (l *Ledger) Entries(gcid schema.GCID) iter.Seq[Entry] {
 			p.walk(yield)
 		}
 	}
+}
+
+// Connections gives an account's connections so far, in order.
+func (l *Ledger) Connections(gcid schema.GCID) []Connection {
+	p := l.pages[gcid]
+	if p == nil {
+		return nil
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.conns)
 }
 
 // Len gives the number of entries of all accounts.
@@ -124,6 +145,7 @@ type ledgerPage struct {
 	chunks [][]packed // filled up to their capacity; entries are never changed
 	names  interned   // VINs, descriptors, units
 	texts  interned   // values
+	conns  []Connection
 }
 
 func newLedgerPage(gcid schema.GCID) *ledgerPage {
@@ -182,11 +204,29 @@ func (p *ledgerPage) unheard() {
 	p.counts.Unheard++
 }
 
+// opened books a new connection.
+func (p *ledgerPage) opened(conn uint64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.conns = append(p.conns, Connection{Number: conn, Opened: time.Now().UTC()})
+}
+
+// closed books a connection's end.
+func (p *ledgerPage) closed(conn uint64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i := range p.conns {
+		if p.conns[i].Number == conn && p.conns[i].Closed.IsZero() {
+			p.conns[i].Closed = time.Now().UTC()
+		}
+	}
+}
+
 // walk unpacks a snapshot: entries and words are only ever added, so that what
 // the snapshot reaches is at rest.
 func (p *ledgerPage) walk(yield func(Entry) bool) {
 	p.mu.Lock()
-	chunks := append([][]packed(nil), p.chunks...)
+	chunks := slices.Clone(p.chunks)
 	names, texts := p.names.words, p.texts.words
 	p.mu.Unlock()
 	for _, c := range chunks {

@@ -418,3 +418,31 @@ func TestAccountsFollowFromTheSeedAlone(t *testing.T) {
 		}
 	}
 }
+
+func TestADisconnectInMidFlowLosesNothingForAClientThatReadsOn(t *testing.T) {
+	s := startTest(t, Config{Seed: 1, Cars: 3, History: 300 * 24 * time.Hour, Faults: never()})
+	a := s.Accounts()[0]
+	for round := range 4 {
+		r := dialRaw(t, s, byte(4+round%2))
+		r.connect(idToken(t, s))
+		before := s.Ledger().Len()
+		r.subscribe(string(a.GCID) + "/+")
+		for range 500 {
+			r.want(packets.Publish)
+		}
+		r.send(packets.Packet{FixedHeader: packets.FixedHeader{Type: packets.Disconnect}})
+		got := 500
+		for p, err := r.read(); err == nil; p, err = r.read() {
+			if p.FixedHeader.Type == packets.Publish {
+				got++
+			}
+		}
+		if handed := s.Ledger().Len() - before; got != handed {
+			t.Errorf("round %d: %d messages read, %d handed over", round, got, handed)
+		}
+	}
+	conns := s.Ledger().Connections(a.GCID)
+	if len(conns) != 4 || conns[0].Number != 1 || conns[3].Closed.Before(conns[3].Opened) || conns[3].Opened.Before(conns[0].Closed) {
+		t.Errorf("connections %+v; want 4, one after the other", conns)
+	}
+}

@@ -86,13 +86,12 @@ func (l *listener) Close(listeners.CloseFn) {
 	l.open = nil
 	l.mu.Unlock()
 	for _, s := range left {
-		_ = s.SetWriteDeadline(time.Now().Add(farewell))
-	}
-	for _, s := range left {
-		if session := s.session.Load(); session != nil {
-			session.goodbye(packets.ErrServerShuttingDown)
-		}
-		_ = s.Close()
+		l.wg.Go(func() { // side by side: each may take its farewell
+			if session := s.session.Load(); session != nil {
+				session.end(packets.ErrServerShuttingDown)
+			}
+			_ = s.Close()
+		})
 	}
 	l.wg.Wait()
 }
@@ -122,6 +121,12 @@ type socket struct {
 
 	session atomic.Pointer[session] // set once the broker has accepted the client
 	once    sync.Once
+
+	// busy is held by the feed from booking a batch to the end of its write, and
+	// by whoever ends the connection: what is booked is written before the end,
+	// so that a client that reads to the end gets all of it. Unlike a lock that
+	// guards fields it is held over I/O, which a deadline bounds.
+	busy sync.Mutex
 }
 
 // SetDeadline is how the broker renews the keep-alive. It must not touch
@@ -137,8 +142,8 @@ func (s *socket) SetDeadline(t time.Time) error {
 func (s *socket) Close() error {
 	s.once.Do(func() {
 		if session := s.session.Load(); session != nil {
-			session.account.release(session) // before the client can see the end and come back
-			session.acknowledged()
+			session.quiet()
+			defer s.busy.Unlock()
 		}
 		_ = s.Conn.Close()
 		s.leave(s)

@@ -77,6 +77,7 @@ func (a *account) release(s *session) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.gone = time.Now()
+	a.feed.page.closed(s.number)
 	if a.session == s {
 		a.session = nil
 	}
@@ -170,15 +171,18 @@ func (s *session) listen() {
 // acknowledged lets the feed write.
 func (s *session) acknowledged() { s.ack.Do(func() { close(s.acked) }) }
 
-// end closes the session and says why.
-func (s *session) end(code packets.Code) {
-	_ = s.socket.SetWriteDeadline(time.Now().Add(farewell)) // nothing follows
-	s.goodbye(code)
+// quiet takes the session from its account, so that no other batch begins, and
+// waits for the one on its way. It returns with the socket's busy held.
+func (s *session) quiet() {
+	s.account.release(s) // before the client can see the end and come back
+	s.acknowledged()
+	_ = s.socket.SetWriteDeadline(time.Now().Add(farewell))
+	s.socket.busy.Lock()
 }
 
-// goodbye tells MQTT 5 why it is over, for which 3.1.1 has no packet, and
-// closes. The caller has bounded the write.
-func (s *session) goodbye(code packets.Code) {
+// end closes the session. MQTT 5 is told why; 3.1.1 has no packet for it.
+func (s *session) end(code packets.Code) {
+	s.quiet()
 	if s.v5 {
 		_ = s.client.WritePacket(packets.Packet{
 			FixedHeader: packets.FixedHeader{Type: packets.Disconnect},
@@ -186,5 +190,6 @@ func (s *session) goodbye(code packets.Code) {
 			Properties:  packets.Properties{ReasonString: code.Reason},
 		})
 	}
+	s.socket.busy.Unlock()
 	s.client.Stop(code)
 }

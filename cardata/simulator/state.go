@@ -1,6 +1,7 @@
 package simulator
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -36,6 +37,7 @@ type store struct {
 	path string
 	mu   sync.Mutex // guards all below
 	all  map[schema.GCID]saved
+	last []byte // content of the file, as far as written here
 }
 
 type stateContent struct {
@@ -81,7 +83,7 @@ func (s *store) update(gcid schema.GCID, change func(*saved)) saved {
 	return v
 }
 
-// save writes the file. The lock is held over the write so that an older
+// save writes the file unless it says the same already. The lock is held over the write so that an older
 // content never replaces a newer one.
 func (s *store) save() error {
 	s.mu.Lock()
@@ -90,5 +92,12 @@ func (s *store) save() error {
 	if err != nil {
 		return fmt.Errorf("encode state: %w", err)
 	}
-	return writeFile(s.path, text, 0o600)
+	if bytes.Equal(text, s.last) {
+		return nil
+	}
+	if err := writeFile(s.path, text, 0o600); err != nil {
+		return err
+	}
+	s.last = text
+	return nil
 }
