@@ -89,12 +89,13 @@ func (s *session) dial(ctx context.Context) (*guardedConn, *faultError) {
 	if err != nil {
 		return nil, &faultError{kind: faultNetwork, op: "dial", err: err}
 	}
-	t := tls.Client(raw, s.c.cfg.TLS)
+	below := &socket{Conn: raw}
+	t := tls.Client(below, s.c.cfg.TLS)
 	if err := t.HandshakeContext(ctx); err != nil {
 		_ = raw.Close()
 		return nil, handshakeFault(err)
 	}
-	return newGuardedConn(t, &s.c.lastInbound), nil
+	return newGuardedConn(t, below, &s.c.lastInbound), nil
 }
 
 // stopAbort ends the rule that dialCtx closes the connection, and tells whether

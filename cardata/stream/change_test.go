@@ -119,8 +119,10 @@ func TestTokenChangeIsPutOffWhileThereIsNoToken(t *testing.T) {
 		if n := b.count(); n != 1 || b.conn.cfg.Stats.TokenFaults.Load() < 5 {
 			t.Errorf("%d connections, %d token faults; want the old connection kept", n, b.conn.cfg.Stats.TokenFaults.Load())
 		}
+		wantState(t, b.conn, StateSubscribed, "no answer", "")
 		pass(2 * time.Minute)
 		wantNames(t, b.rec, "subscribed", "lost token_change", "subscribed")
+		wantState(t, b.conn, StateSubscribed, "", "")
 	})
 }
 

@@ -23,15 +23,16 @@ const DefaultAddr = "customer.streaming-cardata.bmwgroup.com:9000"
 type Handler interface {
 	// Message brings one payload. Both payload and topic are the connection's;
 	// payload must be copied before Message returns. received is when the bytes
-	// came off the socket, UTC, never after the lastInbound of the next Lost.
+	// came off the socket, UTC.
 	Message(gcid schema.GCID, topic string, payload []byte, received time.Time)
 	// Subscribed says that coverage starts: the service has granted the
 	// subscription. Every Message lies between a Subscribed and its Lost.
 	Subscribed(gcid schema.GCID, at time.Time)
 	// Lost says that coverage ended at lastInbound, the last time anything
-	// (message or ping answer) was read off the socket, and that this was
-	// noticed at at, which is never before it. It comes exactly once for each
-	// Subscribed.
+	// (message or ping answer) was read off the socket with no backlog behind
+	// it, and that this was noticed at at, which is never before it. Messages
+	// that were still read after lastInbound came as Message all the same. It
+	// comes exactly once for each Subscribed.
 	Lost(gcid schema.GCID, at, lastInbound time.Time, cause schema.GapCause)
 }
 

@@ -32,7 +32,9 @@ type guardedConn struct {
 	net.Conn
 	buf     *bufio.Reader
 	guard   frameGuard
+	socket  *socket
 	inbound *atomic.Int64 // wall clock of the last successful read, Unix nanoseconds
+	covered atomic.Int64  // likewise, of the last one with nothing waiting behind it
 
 	subackAt  atomic.Int64 // inbound when the answer to the subscription was read
 	end       atomic.Pointer[error]
@@ -40,11 +42,43 @@ type guardedConn struct {
 	close     func() error
 }
 
-func newGuardedConn(c net.Conn, inbound *atomic.Int64) *guardedConn {
-	g := &guardedConn{Conn: c, inbound: inbound, close: sync.OnceValue(c.Close)}
+// newGuardedConn guards c, which reads from below.
+func newGuardedConn(c net.Conn, below *socket, inbound *atomic.Int64) *guardedConn {
+	g := &guardedConn{Conn: c, socket: below, inbound: inbound, close: sync.OnceValue(c.Close)}
 	g.buf = bufio.NewReaderSize(socketReader{g}, readBufferSize)
 	g.guard.suback = func() { g.subackAt.Store(inbound.Load()) }
 	return g
+}
+
+// backlog is how much must be read in one go before the peer can have been
+// blocked in a write: less than any system buffers for a connection.
+const backlog = 32 << 10
+
+// socket is the connection below TLS. It knows how far reading lags behind what
+// the peer wrote: a read that fills its buffer may have left something, a short
+// one emptied the socket.
+//
+// A peer that closes while blocked in a write loses what it was writing, and
+// that was begun before all the reads that then empty the socket. So after a
+// backlog the last moment known to be covered is the one before it.
+type socket struct {
+	net.Conn
+	caughtUp int64 // wall clock, Unix nanoseconds; belongs to the reading goroutine
+	run      int   // bytes since a short read
+}
+
+func (s *socket) Read(p []byte) (int, error) {
+	n, err := s.Conn.Read(p)
+	switch {
+	case n == len(p):
+		s.run += n
+	case n > 0:
+		if s.run < backlog || s.caughtUp == 0 {
+			s.caughtUp = time.Now().UnixNano()
+		}
+		s.run = 0
+	}
+	return n, err
 }
 
 // socketReader is the side of guardedConn below the buffer.
@@ -54,6 +88,9 @@ func (r socketReader) Read(p []byte) (int, error) {
 	n, err := r.g.Conn.Read(p)
 	if n > 0 {
 		r.g.inbound.Store(time.Now().UnixNano())
+		if !r.g.finishing.Load() {
+			r.g.covered.Store(r.g.socket.caughtUp)
+		}
 	}
 	if err != nil {
 		r.g.ended(err)

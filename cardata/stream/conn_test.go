@@ -7,6 +7,8 @@ import (
 	"net"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/eclipse/paho.mqtt.golang/packets"
 )
@@ -34,7 +36,7 @@ func wire(tb testing.TB, payload []byte) []byte {
 func TestMessageUpToTheLimitPasses(t *testing.T) {
 	for _, size := range []int{0, 1, 300, 1 << 20, maxPayload} {
 		var inbound atomic.Int64
-		g := newGuardedConn(scripted{r: bytes.NewReader(wire(t, make([]byte, size)))}, &inbound)
+		g := newGuardedConn(scripted{r: bytes.NewReader(wire(t, make([]byte, size)))}, &socket{}, &inbound)
 		cp, err := packets.ReadPacket(g)
 		if err != nil || len(cp.(*packets.PublishPacket).Payload) != size {
 			t.Errorf("message of %d bytes: %v", size, err)
@@ -60,7 +62,7 @@ func TestOrderlyEndIsToldFromAFault(t *testing.T) {
 		if tc.err != nil {
 			data = nil
 		}
-		g := newGuardedConn(scripted{r: io.MultiReader(bytes.NewReader(data), failing{tc.err})}, &inbound)
+		g := newGuardedConn(scripted{r: io.MultiReader(bytes.NewReader(data), failing{tc.err})}, &socket{}, &inbound)
 		_, _ = packets.ReadPacket(g)
 		if got := g.closedByPeer(); got != tc.want {
 			t.Errorf("%s: closedByPeer() = %v, want %v", name, got, tc.want)
@@ -72,6 +74,48 @@ type failing struct{ err error }
 
 func (f failing) Read([]byte) (int, error) { return 0, f.err }
 
+// pieces is a socket that gives one piece a read.
+type pieces struct {
+	net.Conn
+	sizes []int
+}
+
+func (p *pieces) Read(b []byte) (int, error) {
+	n := min(p.sizes[0], len(b))
+	p.sizes = p.sizes[1:]
+	time.Sleep(time.Second) //nolint:forbidigo // bubble time
+	return n, nil
+}
+
+func TestCoverageEndsBeforeABacklog(t *testing.T) {
+	const whole = 16 << 10
+	for name, tc := range map[string]struct {
+		sizes []int
+		want  int // read that is covered last, counted from 1
+	}{
+		"messages one by one":           {[]int{300, 300, 300}, 3},
+		"a burst of some messages":      {[]int{300, whole, 300}, 3},
+		"a full read that ends exactly": {[]int{300, whole, 300, whole}, 3},
+		"a backlog, worked off":         {[]int{300, whole, whole, whole, 300}, 1},
+		"level with the peer again":     {[]int{300, whole, whole, whole, 300, 300}, 6},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := &socket{Conn: &pieces{sizes: tc.sizes}}
+				begin := time.Now()
+				for range tc.sizes {
+					if _, err := s.Read(make([]byte, whole)); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if got := time.Unix(0, s.caughtUp).Sub(begin); got != time.Duration(tc.want)*time.Second {
+					t.Errorf("covered until read %v, want %d", got, tc.want)
+				}
+			})
+		})
+	}
+}
+
 // FuzzRead feeds paho's decoder through the guard: whatever the service sends,
 // there is no panic, no packet beyond the limit, and the guard agrees with paho
 // on where packets begin.
@@ -82,7 +126,7 @@ func FuzzRead(f *testing.F) {
 	f.Add([]byte("\x32\x03\x00\x01a"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var inbound atomic.Int64
-		g := newGuardedConn(scripted{r: bytes.NewReader(data)}, &inbound)
+		g := newGuardedConn(scripted{r: bytes.NewReader(data)}, &socket{}, &inbound)
 		for {
 			cp, err := packets.ReadPacket(g)
 			if g.guard.failed != nil && err == nil {

@@ -3,6 +3,7 @@ package stream
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -99,7 +100,8 @@ func (c *Connection) once(ctx context.Context, prepared plan) plan {
 	pw := prepared.next
 	if pw == nil || !c.wall().Before(pw.expires) {
 		var f *faultError
-		if pw, f = c.password(ctx, c.life/6); f != nil {
+		// Young enough that its own change is not due at once.
+		if pw, f = c.password(ctx, c.life*3/10); f != nil {
 			c.cfg.Stats.TokenFaults.Add(1)
 			return c.ladders.afterFault(f, c.cfg.ReconnectGap)
 		}
@@ -154,6 +156,7 @@ func (c *Connection) failed(ctx context.Context, f *faultError, pw *password) pl
 		st.TokenRenewals.Add(1)
 		if err := c.tokens.Renew(ctx, pw.text); err != nil {
 			st.TokenFaults.Add(1)
+			f.err = fmt.Errorf("%w; its renewal: %w", f.err, err)
 			if t := tokenFault("renew the refused token", err); t.kind == faultLogin {
 				f = t
 			}
@@ -239,6 +242,21 @@ func (c *Connection) report(ctx context.Context, p plan) {
 	c.log.Log(ctx, level, "stream interrupted", slog.String("state", string(p.state)),
 		slog.Any("err", p.err), slog.String("remedy", p.remedy), slog.Duration("wait", p.wait), slog.Int("repeated", c.repeated))
 	c.shown, c.repeated = p, 0
+}
+
+// troubled shows, without a change of state, that a subscribed connection has no
+// next token yet.
+func (c *Connection) troubled(err error) {
+	c.mu.Lock()
+	changed := c.status.Err != err.Error()
+	c.status.Err = err.Error()
+	if f, ok := errors.AsType[*faultError](err); ok && f.kind == faultLogin {
+		c.status.Remedy = remedyLogin
+	}
+	c.mu.Unlock()
+	if changed {
+		c.log.Warn("token change put off", slog.Any("err", err))
+	}
 }
 
 // recovered ends what report began. Evictions stay on record, or two rivals

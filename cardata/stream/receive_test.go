@@ -259,12 +259,13 @@ func receive(b *testing.B, cert tls.Certificate, feed []byte, buffered bool) {
 			return nil, err
 		}
 		raw = &countedReads{raw, &reads}
-		conn := tls.Client(raw, &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS13})
+		below := &socket{Conn: raw}
+		conn := tls.Client(below, &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS13})
 		if !buffered {
 			return conn, nil
 		}
 		var inbound atomic.Int64
-		return newGuardedConn(conn, &inbound), nil
+		return newGuardedConn(conn, below, &inbound), nil
 	})
 	client := mqtt.NewClient(o)
 	if t := client.Connect(); t.Wait() && t.Error() != nil {

@@ -125,7 +125,8 @@ func (c *Connection) live(ctx context.Context, s *session) loss {
 	s.finish()
 	s.over.Store(true)
 	at := time.Now().Round(0).UTC()
-	last := fromNanos(c.lastInbound.Load())
+	// From the subscription on, coverage is at least a moment.
+	last := fromNanos(max(s.conn.Load().covered.Load(), s.subscribed.UnixNano()))
 	if last.After(at) { // the clock was set back
 		at = last
 	}
@@ -170,7 +171,7 @@ func (c *Connection) watch(ctx context.Context, s *session) loss {
 				continue
 			}
 			c.cfg.Stats.TokenFaults.Add(1)
-			c.log.Warn("token change put off", slog.Any("err", r.fault))
+			c.troubled(r.fault)
 			ch.rest()
 		}
 	}

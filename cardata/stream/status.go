@@ -25,7 +25,7 @@ type Status struct {
 	LastInbound  time.Time // last read off the socket, ping answers included; zero before the first
 	LastMessage  time.Time // last message; zero before the first
 	TokenExpires time.Time // of the token last connected with
-	Err          string    // what went wrong last; empty while subscribed
+	Err          string    // what went wrong last; while subscribed only that the next token cannot be had
 	Remedy       string    // what a person can do about Err; empty when nothing
 	NextTry      time.Time // when the next attempt is due; zero while connecting or subscribed
 	Connects     int64     // subscriptions granted so far
