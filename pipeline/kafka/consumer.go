@@ -272,6 +272,11 @@ func (r *run) result(err error) error {
 
 // generations takes part in one generation of the group after the other.
 func (r *run) generations(ctx context.Context, group *kafka.ConsumerGroup) error {
+	var departures sync.WaitGroup
+	defer departures.Wait()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel() // ends them
+	member := ""
 	for {
 		gen, err := group.Next(ctx)
 		switch {
@@ -284,10 +289,37 @@ func (r *run) generations(ctx context.Context, group *kafka.ConsumerGroup) error
 		case err != nil:
 			r.c.assign(false, nil)
 			r.c.trouble.fail(joining(), fmt.Errorf("group %s: %w", r.c.cfg.Group, err))
+			if stale := member; stale != "" && !errors.Is(err, kafka.RebalanceInProgress) {
+				member = "" // kafka-go joins as a new one
+				departures.Go(func() { r.c.depart(ctx, stale) })
+			}
 			continue
 		}
+		member = gen.MemberID
 		r.c.trouble.ok(joining())
 		r.c.Stats.Rebalances.Add(1)
 		gen.Start(func(ended context.Context) { r.generation(ctx, ended, gen) })
+	}
+}
+
+// depart takes a membership back that ended with its connection, so that the
+// group need not wait for its session timeout. It ends when the coordinator has
+// answered, when that timeout has passed, or with ctx.
+func (c *Consumer) depart(ctx context.Context, member string) {
+	ctx, cancel := context.WithTimeout(ctx, c.cfg.SessionTimeout)
+	defer cancel()
+	client := &kafka.Client{Addr: c.client.addr, Transport: c.client.transport, Timeout: c.client.cfg.RequestTimeout}
+	req := &kafka.LeaveGroupRequest{GroupID: c.cfg.Group, Members: []kafka.LeaveGroupRequestMember{{ID: member}}}
+	for attempt := 0; ; attempt++ {
+		res, err := client.LeaveGroup(ctx, req)
+		if err == nil {
+			err = errors.Join(res.Error, res.Members[0].Error)
+		}
+		if err == nil || errors.Is(err, kafka.UnknownMemberId) {
+			return
+		}
+		if backoff.Wait(ctx, c.client.cfg.Backoff.Delay(attempt)) != nil {
+			return
+		}
 	}
 }
