@@ -72,7 +72,7 @@ type coverageJSON struct {
 }
 
 // MarshalJSON writes the snapshot.
-func (c Coverage) MarshalJSON() ([]byte, error) {
+func (c *Coverage) MarshalJSON() ([]byte, error) {
 	return json.Marshal(coverageJSON{c.Number, c.accounts})
 }
 

@@ -30,15 +30,15 @@ type Letter struct {
 // Record gives the Kafka record of the letter. The record holds no reference to l.
 func (l *Letter) Record(topic string) Record {
 	value, cut := cutPayload(l.Original)
-	headers := []Header{
+	headers := append([]Header{
 		text(HeaderStage, l.Stage), text(HeaderReason, l.Reason), text(HeaderText, limitText(l.Text)),
 		text(HeaderTopic, l.Origin), text(HeaderGCID, l.GCID),
 		text(HeaderFirstSeen, l.FirstSeen.UTC().Format(time.RFC3339Nano)),
 		text(HeaderAttempts, strconv.Itoa(max(l.Attempts, 1))),
-	}
+	}, cut...)
 	return Record{
 		Topic: topic, Key: []byte(l.Key), Value: append([]byte(nil), value...),
-		Headers: append(headers, cut...), Time: l.FirstSeen,
+		Headers: headers, Time: l.FirstSeen,
 	}
 }
 

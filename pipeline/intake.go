@@ -228,7 +228,7 @@ func (in *Intake) Coverage(number uint64) Coverage {
 	snapshot := Coverage{Number: number, accounts: make(map[schema.GCID]*CoverageState, len(in.accounts))}
 	for gcid, c := range in.accounts {
 		c.mu.Lock()
-		state := c.CoverageState.clone()
+		state := c.clone()
 		c.mu.Unlock()
 		snapshot.accounts[gcid] = &state
 	}

@@ -239,7 +239,8 @@ func TestCoverageSurvivesTheProcess(t *testing.T) {
 				c.life(in, j)
 				var known Coverage
 				if how == "from a snapshot" {
-					data, err := json.Marshal(in.Coverage(uint64(len(j.records))))
+					snapshot := in.Coverage(uint64(len(j.records)))
+					data, err := json.Marshal(&snapshot)
 					if err != nil {
 						t.Fatal(err)
 					}
@@ -293,7 +294,8 @@ func TestSnapshotIsReadBackWhole(t *testing.T) {
 	in.Subscribed(testGCID, at(0))
 	in.Message(testGCID, testTopic(), []byte("{}"), at(5))
 	in.Lost(testGCID, at(8), at(7), schema.GapConnection)
-	data, err := json.Marshal(in.Coverage(42))
+	snapshot := in.Coverage(42)
+	data, err := json.Marshal(&snapshot)
 	if err != nil {
 		t.Fatal(err)
 	}

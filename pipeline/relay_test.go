@@ -35,13 +35,13 @@ type relayRig struct {
 	names    Topics
 }
 
-func newRelayRig(t testing.TB, dir string, producer *keeper) *relayRig {
-	t.Helper()
+func newRelayRig(tb testing.TB, dir string, producer *keeper) *relayRig {
+	tb.Helper()
 	j, err := journal.Open(dir, journal.Config{SyncInterval: time.Millisecond})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() { _ = j.Close() })
+	tb.Cleanup(func() { _ = j.Close() })
 	r := &relayRig{journal: j, ledger: NewLedger(), producer: producer, names: TopicsFor("t.")}
 	r.intake = NewIntake(j, Coverage{}, discard())
 	r.relay = NewRelay(j, producer, schema.Default(), r.ledger, RelayConfig{
@@ -51,37 +51,37 @@ func newRelayRig(t testing.TB, dir string, producer *keeper) *relayRig {
 }
 
 // carry runs the relay until Kafka has all that is in the journal.
-func (r *relayRig) carry(t testing.TB) {
-	t.Helper()
-	ctx, cancel := context.WithCancel(t.Context())
+func (r *relayRig) carry(tb testing.TB) {
+	tb.Helper()
+	ctx, cancel := context.WithCancel(tb.Context())
 	defer cancel()
 	done := make(chan error, 1)
 	go func() { done <- r.relay.Run(ctx) }()
 	if err := r.journal.Flush(ctx); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	if err := r.relay.WaitFor(ctx, r.journal.Tail()); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	cancel()
 	if err := <-done; !errors.Is(err, context.Canceled) {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 }
 
 func (r *relayRig) message(p []byte) { r.intake.Message(testGCID, testTopic(), p, at(5)) }
 
-func (r *relayRig) readings(t testing.TB) []schema.Reading {
-	t.Helper()
+func (r *relayRig) readings(tb testing.TB) []schema.Reading {
+	tb.Helper()
 	var list []schema.Reading
 	decoder := schema.NewDecoder()
 	for _, rec := range r.producer.of(r.names.Readings) {
 		var reading schema.Reading
 		if err := decoder.Reading(&reading, rec.Value); err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 		if string(rec.Key) != string(reading.VIN) || !rec.Time.Equal(reading.Received) || header(rec, HeaderVersion) != SchemaVersion {
-			t.Errorf("record key %q, time %s, headers %v", rec.Key, rec.Time, rec.Headers)
+			tb.Errorf("record key %q, time %s, headers %v", rec.Key, rec.Time, rec.Headers)
 		}
 		list = append(list, reading)
 	}
@@ -275,11 +275,6 @@ func sampleJournal(b *testing.B, r *relayRig, n int) {
 		b.Fatal(err)
 	}
 }
-
-// null is a producer that acknowledges without a copy.
-type null struct{}
-
-func (null) Produce(context.Context, []Record) error { return nil }
 
 // BenchmarkRelayBuild measures journal record in, Kafka records out: decode,
 // normalise, dedupe, encode, raw copy.

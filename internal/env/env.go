@@ -40,14 +40,17 @@ func Load(cfg any) error {
 // unsaid gives the faults of validating but for variables that could not even
 // be read: one line a variable is enough.
 func unsaid(err error, said []error) []error {
-	joined, ok := err.(interface{ Unwrap() []error }) //nolint:errorlint // the joined list itself is wanted
+	joined, ok := err.(interface{ Unwrap() []error })
 	if !ok {
 		return nil
 	}
 	var rest []error
 	for _, fault := range joined.Unwrap() {
 		name, _, _ := strings.Cut(fault.Error(), "=")
-		if !slices.ContainsFunc(said, func(e error) bool { return strings.HasPrefix(e.Error(), name) }) {
+		known := func(e error) bool {
+			return strings.HasPrefix(e.Error(), name+"=") || strings.HasPrefix(e.Error(), name+" ")
+		}
+		if !slices.ContainsFunc(said, known) {
 			rest = append(rest, fault)
 		}
 	}
@@ -141,8 +144,7 @@ func Variables(cfg any) []Variable {
 		t = t.Elem()
 	}
 	list := make([]Variable, 0, t.NumField())
-	for i := range t.NumField() {
-		f := t.Field(i)
+	for f := range t.Fields() {
 		list = append(list, Variable{
 			Name: Name(f), Default: f.Tag.Get("default"), Description: f.Tag.Get("desc"),
 			Required: f.Tag.Get("required") == "true", Secret: f.Tag.Get("secret") == "true",

@@ -45,9 +45,8 @@ Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 needs a person such as
 		Args:          noArgs,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return usage(cmd, err)
-	})
+	root.SuggestionsMinimumDistance = 2
+	root.SetFlagErrorFunc(usage)
 	root.AddCommand(loginCommand(), simulateCommand(), normalizeCommand())
 	return root
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/cardata-pipeline/cardata-pipeline/internal/app/simulate"
 )
 
-func loginCommand() *cobra.Command {
+func loginCommand() *cobra.Command { //nolint:contextcheck // cobra hands the context to RunE
 	var cfg login.Config
 	cmd := &cobra.Command{
 		Use:   "login --client-id UUID",
@@ -54,8 +54,8 @@ and charge, until it is stopped. Any CarData client runs against it unchanged bu
 	f.IntVar(&cfg.Accounts, "accounts", 1, "number of accounts, each with a client id of its own")
 	f.IntVar(&cfg.Cars, "cars", 1, "cars per account")
 	f.Uint64Var(&cfg.Seed, "seed", 1, "seed of accounts, cars and days: the same seed gives the same ones")
-	f.Float64Var(&cfg.Speed, "speed", 1, "speed of the cars once live; time stamps stay at the real clock")
-	f.DurationVar(&cfg.History, "history", 0, "past that is fed first, at full pace, to the first client that subscribes")
+	f.Float64Var(&cfg.Speed, "speed", 1, "how fast the cars live once live, 1 to 10000; time stamps stay at the real clock")
+	f.DurationVar(&cfg.History, "history", 0, "past that is fed first, at full pace, to the first client that subscribes, at most 9600h")
 	f.StringVar(&cfg.HTTPAddr, "http-addr", "127.0.0.1:0", "address of OAuth and REST")
 	f.StringVar(&cfg.MQTTAddr, "mqtt-addr", "127.0.0.1:0", "address of the stream")
 	f.StringSliceVar(&cfg.Hosts, "host", nil, "further host name or address for the certificate; the first stands in the addresses shown (repeatable)")

@@ -34,8 +34,9 @@ type accounts struct {
 	tokens auth.SourceStats
 	stream stream.Stats
 
-	mu      sync.Mutex // guards running and scanErr
+	mu      sync.Mutex // guards all below
 	running map[schema.GCID]*account
+	files   map[string]bool // paths of the running accounts
 	scanErr string
 }
 
@@ -45,7 +46,7 @@ type account struct {
 }
 
 func newAccounts(cfg Config, log *slog.Logger) (*accounts, error) {
-	a := &accounts{cfg: cfg, log: log, running: make(map[schema.GCID]*account)}
+	a := &accounts{cfg: cfg, log: log, running: make(map[schema.GCID]*account), files: make(map[string]bool)}
 	if cfg.CAFile != "" {
 		pem, err := os.ReadFile(cfg.CAFile)
 		if err != nil {
@@ -62,7 +63,7 @@ func newAccounts(cfg Config, log *slog.Logger) (*accounts, error) {
 		ForceAttemptHTTP2: true,
 	}
 	var err error
-	a.client, err = auth.New(auth.Config{BaseURL: cfg.OAuthURL, HTTPClient: &http.Client{Transport: transport}, Log: log})
+	a.client, err = auth.New(auth.Config{BaseURL: cfg.OauthURL, HTTPClient: &http.Client{Transport: transport}, Log: log})
 	if err != nil {
 		return nil, err
 	}
@@ -106,6 +107,12 @@ func (a *accounts) scan(h stream.Handler) []*account {
 }
 
 func (a *accounts) add(store *auth.Store, h stream.Handler) (*account, error) {
+	a.mu.Lock()
+	known := a.files[store.Path()]
+	a.mu.Unlock()
+	if known {
+		return nil, nil
+	}
 	source, err := auth.NewSource(a.client, store, auth.SourceConfig{Log: a.log, Stats: &a.tokens})
 	if err != nil {
 		return nil, err
@@ -114,7 +121,7 @@ func (a *accounts) add(store *auth.Store, h stream.Handler) (*account, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.running[gcid] != nil {
-		return nil, nil
+		return nil, fmt.Errorf("%s holds an account that another file holds already", store.Path())
 	}
 	connection, err := stream.New(gcid, source, h, a.pacer, stream.Config{
 		Addr: a.cfg.MQTTAddr, TLS: &tls.Config{RootCAs: a.roots, MinVersion: tls.VersionTLS13},
@@ -124,6 +131,7 @@ func (a *accounts) add(store *auth.Store, h stream.Handler) (*account, error) {
 		return nil, err
 	}
 	a.running[gcid] = &account{source: source, connection: connection}
+	a.files[store.Path()] = true
 	a.log.Info("account is taken up", "gcid", gcid)
 	return a.running[gcid], nil
 }
@@ -134,7 +142,7 @@ func (a *accounts) note(err error, found int) {
 	case errors.Is(err, fs.ErrNotExist) || err == nil && found == 0:
 		text = "no account in " + a.cfg.TokenDir + "; run 'cardata login'"
 	case err != nil:
-		text = err.Error()
+		text = redactGCIDs(err.Error())
 	}
 	a.mu.Lock()
 	changed := text != a.scanErr
@@ -145,16 +153,25 @@ func (a *accounts) note(err error, found int) {
 	}
 }
 
+// redactGCIDs hides account ids: the files are named after them.
+func redactGCIDs(text string) string {
+	const length = 36
+	for i := 0; i+length <= len(text); i++ {
+		if gcid, err := schema.ParseGCID(text[i : i+length]); err == nil {
+			text = text[:i] + gcid.LogValue().String() + text[i+length:]
+		}
+	}
+	return text
+}
+
 // hold keeps one account's tokens fresh and its connection up until ctx ends.
 func (a *accounts) hold(ctx context.Context, acc *account) {
 	var group sync.WaitGroup
-	if a.cfg.TokenRefresh {
-		group.Go(func() { // ends with ctx
-			if err := acc.source.Run(ctx); err != nil && ctx.Err() == nil {
-				a.log.Error("tokens are no longer kept fresh", "gcid", acc.source.GCID(), "err", err)
-			}
-		})
-	}
+	group.Go(func() { // ends with ctx
+		if err := acc.source.Run(ctx); err != nil && ctx.Err() == nil {
+			a.log.Error("tokens are no longer kept fresh", "gcid", acc.source.GCID(), "err", err)
+		}
+	})
 	if err := acc.connection.Run(ctx); err != nil && ctx.Err() == nil {
 		a.log.Error("account has stopped", "gcid", acc.source.GCID(), "err", err)
 	}

@@ -9,15 +9,14 @@ import (
 
 // Config is read from CARDATA_* environment variables.
 type Config struct {
-	DataDir      string `split_words:"true" default:"/var/lib/cardata" desc:"folder of the journal and the coverage snapshot; must survive restarts"`
-	TokenDir     string `split_words:"true" default:"/var/lib/cardata/tokens" desc:"folder of account files written by 'cardata login', one per account, mode 0700; new ones are taken up while running"`
-	TokenRefresh bool   `split_words:"true" default:"true" desc:"refresh tokens ahead of time; false only for a second look at a store that another process owns"`
+	DataDir  string `split_words:"true" default:"/var/lib/cardata" desc:"folder of the journal and the coverage snapshot; must survive restarts"`
+	TokenDir string `split_words:"true" default:"/var/lib/cardata/tokens" desc:"folder of account files written by 'cardata login', one per account, mode 0700; new ones are taken up while running"`
 
-	OAuthURL string `split_words:"true" default:"https://customer.bmwgroup.com" desc:"base address of the OAuth service"`
+	OauthURL string `split_words:"true" default:"https://customer.bmwgroup.com" desc:"base address of the OAuth service"`
 	MQTTAddr string `split_words:"true" default:"customer.streaming-cardata.bmwgroup.com:9000" desc:"host:port of the stream, TLS 1.3"`
 	CAFile   string `split_words:"true" desc:"PEM file of certificate authorities to trust for OAuth and stream instead of the system's, for the simulator"`
 
-	ConnectsPerMinute int           `split_words:"true" default:"6" desc:"connection attempts a minute from this address over all accounts, 1 to 10"`
+	ConnectsPerMinute int           `split_words:"true" default:"6" desc:"connection attempts a minute from this address over all accounts, 1 to 120; each account needs one an hour, and the service throttles an unknown number"`
 	ReconnectGap      time.Duration `split_words:"true" default:"10s" desc:"time between a disconnect and the next connect, 1s to 5m; the service refuses sooner ones"`
 
 	KafkaBrokers      []string      `split_words:"true" required:"true" desc:"bootstrap brokers, host:port, comma-separated"`
@@ -49,10 +48,10 @@ func (c *Config) Validate() error {
 	var f env.Faults
 	f.NotEmpty("DATA_DIR", c.DataDir, "a folder")
 	f.NotEmpty("TOKEN_DIR", c.TokenDir, "a folder")
-	f.URL("OAUTH_URL", c.OAuthURL, "https")
+	f.URL("OAUTH_URL", c.OauthURL, "https")
 	f.HostPort("MQTT_ADDR", c.MQTTAddr)
 	f.File("CA_FILE", c.CAFile)
-	env.Between(&f, "CONNECTS_PER_MINUTE", c.ConnectsPerMinute, 1, 10)
+	env.Between(&f, "CONNECTS_PER_MINUTE", c.ConnectsPerMinute, 1, 120)
 	env.Between(&f, "RECONNECT_GAP", c.ReconnectGap, time.Second, 5*time.Minute)
 	if len(c.KafkaBrokers) == 0 {
 		f.Add("KAFKA_BROKERS", "", "must name at least one host:port")

@@ -67,7 +67,8 @@ func recoverCoverage(j *journal.Journal, file string, log *slog.Logger) (pipelin
 // saveCoverage writes the snapshot beside the journal and swaps it in.
 func (in *Ingest) saveCoverage() error {
 	number := in.journal.Tail() // before the look at the accounts: folding a record twice does no harm
-	data, err := json.Marshal(in.intake.Coverage(number))
+	coverage := in.intake.Coverage(number)
+	data, err := json.Marshal(&coverage)
 	if err != nil {
 		return err
 	}

@@ -32,7 +32,7 @@ func Registry(version string) *prometheus.Registry {
 func Counters(r prometheus.Registerer, subsystem string, stats any) {
 	v := reflect.ValueOf(stats).Elem()
 	for i := range v.NumField() {
-		counter, ok := v.Field(i).Addr().Interface().(*atomic.Int64)
+		counter, ok := reflect.TypeAssert[*atomic.Int64](v.Field(i).Addr())
 		if !ok || !v.Type().Field(i).IsExported() {
 			continue
 		}

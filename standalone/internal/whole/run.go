@@ -256,7 +256,7 @@ func (w *whole) setUpIngest(ctx context.Context) error {
 	cfg.JournalMaxMib = 1024
 	cfg.JournalKeep = 15 * time.Minute // the embedded broker may lose its tail with us
 	if w.sim != nil {
-		cfg.OAuthURL, cfg.MQTTAddr, cfg.CAFile = w.sim.OAuthURL(), w.sim.MQTTAddr(), w.sim.CAFile()
+		cfg.OauthURL, cfg.MQTTAddr, cfg.CAFile = w.sim.OAuthURL(), w.sim.MQTTAddr(), w.sim.CAFile()
 		cfg.ConnectsPerMinute = max(cfg.ConnectsPerMinute, w.cfg.Accounts*2)
 	}
 	w.ingest, err = ingest.New(ctx, cfg, w.log)
