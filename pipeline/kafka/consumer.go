@@ -304,7 +304,7 @@ func (r *run) generations(ctx context.Context, group *kafka.ConsumerGroup) error
 
 // depart takes a membership back that ended with its connection, so that the
 // group need not wait for its session timeout. It ends when the coordinator has
-// answered, when that timeout has passed, or with ctx.
+// let it go, when that timeout has passed, or with ctx.
 func (c *Consumer) depart(ctx context.Context, member string) {
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.SessionTimeout)
 	defer cancel()
@@ -315,8 +315,8 @@ func (c *Consumer) depart(ctx context.Context, member string) {
 		if err == nil {
 			err = errors.Join(res.Error, res.Members[0].Error)
 		}
-		if err == nil || errors.Is(err, kafka.UnknownMemberId) {
-			return
+		if err == nil {
+			return // not for an unknown member: a coordinator still loading may say so too
 		}
 		if backoff.Wait(ctx, c.client.cfg.Backoff.Delay(attempt)) != nil {
 			return

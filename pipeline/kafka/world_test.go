@@ -112,7 +112,7 @@ func (w *world) client(change ...func(*Config)) *Client {
 // topic creates a topic of its own for the test.
 func (w *world) topic(c *Client, partitions int, change ...func(*Topic)) string {
 	w.t.Helper()
-	topic := Topic{Name: w.name(), Partitions: partitions, Replication: 1}
+	topic := Topic{Name: w.name(), Partitions: partitions, Replication: 1, Retention: 30 * 365 * 24 * time.Hour} // the records are of 2023
 	for _, f := range change {
 		f(&topic)
 	}
