@@ -81,6 +81,22 @@ type builder struct {
 type account struct {
 	gcid   schema.GCID
 	counts *Counts
+	vins   map[string]schema.VIN // by the name in the topic
+}
+
+// maxVINs bounds the cars remembered of one account; a fleet has thousands.
+const maxVINs = 100_000
+
+// vin gives the vehicle of a topic's name, without an allocation for a known one.
+func (a *account) vin(name []byte) (schema.VIN, error) {
+	if vin, known := a.vins[string(name)]; known {
+		return vin, nil
+	}
+	vin, err := schema.ParseVIN(string(name))
+	if err == nil && len(a.vins) < maxVINs {
+		a.vins[string(vin)] = vin
+	}
+	return vin, err
 }
 
 func newBuilder(c *schema.Catalogue, l *Ledger, cfg RelayConfig, stats *RelayStats) *builder {
@@ -94,7 +110,7 @@ func newBuilder(c *schema.Catalogue, l *Ledger, cfg RelayConfig, stats *RelaySta
 func (u *builder) account(gcid []byte) *account {
 	a := u.accounts[string(gcid)]
 	if a == nil {
-		a = &account{gcid: schema.GCID(gcid)}
+		a = &account{gcid: schema.GCID(gcid), vins: make(map[string]schema.VIN)}
 		a.counts = u.ledger.Account(a.gcid)
 		u.accounts[string(gcid)] = a
 	}
@@ -127,7 +143,7 @@ func (u *builder) message(b *batch, e *entry, received time.Time) {
 	if u.cfg.Raw {
 		u.raw(b, e, name, received)
 	}
-	vin, err := schema.ParseVIN(string(name))
+	vin, err := a.vin(name)
 	u.result.Reset()
 	if err != nil {
 		u.result.Faults = append(u.result.Faults, schema.Fault{Reason: "invalid_topic", Text: err.Error()})
