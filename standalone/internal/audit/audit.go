@@ -14,22 +14,18 @@ import (
 	"github.com/cardata-pipeline/cardata-pipeline/sinks/influx"
 )
 
-// Transit is the longest time a message may be on its way between the
-// simulator's write and the client's read: a gap that starts when the last
-// message was read may hide one that was handed over that much earlier.
-const Transit = 2 * time.Second
-
 // Account is the outcome for one account.
 type Account struct {
 	Sent       int64    `json:"sent"`        // readings handed to a live connection
 	InGap      int64    `json:"in_gap"`      // of these, missing but inside a recorded gap
 	Duplicates int64    `json:"duplicates"`  // of these, repeats of key and value
-	Revised    int64    `json:"revised"`     // of these, replaced by a later value of the same key
+	Revised    int64    `json:"revised"`     // of these, another value of a key sent before
 	Unreadable int64    `json:"unreadable"`  // of these, garbled on purpose: dead letters
 	Points     int64    `json:"points"`      // in InfluxDB for the account's cars
 	Lost       int64    `json:"lost"`        // missing, and nothing explains it
-	Wrong      int64    `json:"wrong"`       // in InfluxDB with another value
-	Unknown    int64    `json:"unknown"`     // in InfluxDB, but never handed over in this run or before it
+	Wrong      int64    `json:"wrong"`       // in InfluxDB with a value that was never sent for it
+	Doubled    int64    `json:"doubled"`     // in InfluxDB more than once
+	Unknown    int64    `json:"unknown"`     // in InfluxDB, but never handed over: of an earlier run on the same data
 	Gaps       int64    `json:"gaps"`        // gap records
 	GapSeconds int64    `json:"gap_seconds"` // their length together
 	Examples   []string `json:"-"`           // of lost and wrong readings, for a person
@@ -45,6 +41,7 @@ func (a *Account) Add(o Account) {
 	a.Points += o.Points
 	a.Lost += o.Lost
 	a.Wrong += o.Wrong
+	a.Doubled += o.Doubled
 	a.Unknown += o.Unknown
 	a.Gaps += o.Gaps
 	a.GapSeconds += o.GapSeconds
@@ -57,18 +54,44 @@ type identity struct {
 	measured   int64 // ns
 }
 
-// fate is what was handed over for one identity.
-type fate struct {
-	last   schema.Value
-	handed []time.Time
-	values []schema.Value // other than last
-	stored bool
+// handing is one time a reading was handed over.
+type handing struct {
+	order  int // in the account's ledger, which is the order on the wire
+	conn   uint64
+	handed time.Time
+	value  schema.Value
 }
+
+// fate is all that was handed over for one identity, in order, and what
+// InfluxDB has for it.
+type fate struct {
+	handings []handing
+	stored   bool
+	got      schema.Value
+}
+
+// arrived gives the index of the last handing that the stored value may have
+// come from, and whether there is just one such; -1 when there is none.
+func (f *fate) arrived() (last int, sure bool) {
+	last = -1
+	if !f.stored {
+		return last, false
+	}
+	for i := range f.handings {
+		if f.handings[i].value == f.got {
+			sure = last < 0
+			last = i
+		}
+	}
+	return last, sure
+}
+
+type fates map[identity]*fate
 
 // Check audits one account. Everything in flight must have settled before.
 func Check(ctx context.Context, db *influx.Client, ledger *simulator.Ledger, account simulator.Account) (Account, error) {
 	var out Account
-	cars := make(map[schema.VIN]map[identity]*fate, len(account.VINs))
+	cars := make(map[schema.VIN]fates, len(account.VINs))
 	for e := range ledger.Entries(account.GCID) {
 		out.Sent++
 		if e.Unreadable {
@@ -76,67 +99,61 @@ func Check(ctx context.Context, db *influx.Client, ledger *simulator.Ledger, acc
 			continue
 		}
 		if cars[e.VIN] == nil {
-			cars[e.VIN] = make(map[identity]*fate)
+			cars[e.VIN] = make(fates)
 		}
 		out.note(cars[e.VIN], &e)
 	}
-	gaps, err := readGaps(ctx, db, account.GCID)
+	gaps, err := Gaps(ctx, db, account.GCID)
 	if err != nil {
 		return out, err
 	}
 	out.Gaps = int64(len(gaps))
 	for _, g := range gaps {
-		out.GapSeconds += int64(g.end.Sub(g.start).Seconds())
+		out.GapSeconds += int64(g.End.Sub(g.Start).Seconds())
 	}
 	for _, vin := range account.VINs {
 		if err := out.compare(ctx, db, vin, cars[vin]); err != nil {
 			return out, err
 		}
-		out.judge(vin, cars[vin], gaps)
 	}
+	out.judge(cars, newExcuses(gaps, cars))
 	return out, nil
 }
 
-func (a *Account) note(car map[identity]*fate, e *simulator.Entry) {
+func (a *Account) note(car fates, e *simulator.Entry) {
 	id := identity{e.Descriptor, e.Measured.UnixNano()}
 	f := car[id]
 	if f == nil {
-		car[id] = &fate{last: e.Truth, handed: []time.Time{e.Handed}}
-		return
-	}
-	f.handed = append(f.handed, e.Handed)
-	if f.last == e.Truth {
+		f = &fate{}
+		car[id] = f
+	} else if f.handings[len(f.handings)-1].value == e.Truth {
 		a.Duplicates++
-		return
+	} else {
+		a.Revised++
 	}
-	a.Revised++
-	f.values = append(f.values, f.last)
-	f.last = e.Truth
+	f.handings = append(f.handings, handing{int(a.Sent), e.Conn, e.Handed, e.Truth})
 }
 
-// compare reads all of a vehicle's points and marks what was handed over.
-func (a *Account) compare(ctx context.Context, db *influx.Client, vin schema.VIN, car map[identity]*fate) error {
+// compare reads all of a vehicle's points and notes what was handed over.
+func (a *Account) compare(ctx context.Context, db *influx.Client, vin schema.VIN, car fates) error {
 	q := fmt.Sprintf(`SELECT "number", "bool", "text", "absent" FROM "reading" WHERE "vin" = %s GROUP BY "descriptor"`, influx.QuoteText(string(vin)))
 	err := db.Query(ctx, q, func(row influx.Row) error {
 		a.Points++
 		f := car[identity{schema.Descriptor(row.Tag("descriptor")), row.Time()}]
-		if f == nil {
-			a.Unknown++ // of an earlier run on the same data
+		switch {
+		case f == nil:
+			a.Unknown++
 			return nil
+		case f.stored:
+			a.Doubled++
 		}
-		f.stored = true
 		got, ok := valueOf(row)
-		if ok && got == f.last {
-			return nil
+		f.stored, f.got = true, got
+		if last, _ := f.arrived(); !ok || last < 0 {
+			a.Wrong++
+			want := f.handings[len(f.handings)-1].value
+			a.example("wrong", vin, row.Tag("descriptor"), row.Time(), fmt.Sprintf("want %v, got %v", want, got))
 		}
-		if ok && slices.Contains(f.values, got) && len(f.handed) > 1 {
-			// The later value may be the one inside a gap; judge knows.
-			f.stored = false
-			f.values = []schema.Value{got}
-			return nil
-		}
-		a.Wrong++
-		a.example("wrong", vin, row.Tag("descriptor"), row.Time(), fmt.Sprintf("want %v, got %v", f.last, got))
 		return nil
 	})
 	if err != nil {
@@ -162,46 +179,26 @@ func valueOf(row influx.Row) (schema.Value, bool) {
 	return schema.Value{}, false
 }
 
-type span struct{ start, end time.Time }
-
-func readGaps(ctx context.Context, db *influx.Client, gcid schema.GCID) ([]span, error) {
-	var gaps []span
-	seen := make(map[int64]bool)
-	q := fmt.Sprintf(`SELECT "end" FROM "gap" WHERE "gcid" = %s GROUP BY *`, influx.QuoteText(string(gcid)))
-	err := db.Query(ctx, q, func(row influx.Row) error {
-		end, ok := row.Int("end")
-		if !ok || seen[row.Time()] {
-			return nil // one point per car: the same gap
+// judge decides about each handing that is not in InfluxDB and was not replaced
+// by a later one that is.
+func (a *Account) judge(cars map[schema.VIN]fates, excuses *excuses) {
+	for vin, car := range cars {
+		for id, f := range car {
+			last, _ := f.arrived()
+			if f.stored && last < 0 {
+				continue // wrong, and counted as that
+			}
+			for i := last + 1; i < len(f.handings); i++ {
+				h := &f.handings[i]
+				if excuses.cover(h) {
+					a.InGap++
+					continue
+				}
+				a.Lost++
+				a.example("lost", vin, string(id.descriptor), id.measured, "handed over at "+h.handed.UTC().Format(time.RFC3339Nano))
+			}
 		}
-		seen[row.Time()] = true
-		gaps = append(gaps, span{time.Unix(0, row.Time()), time.UnixMilli(end)})
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("audit gaps: %w", err)
 	}
-	return gaps, nil
-}
-
-// judge decides about what is missing.
-func (a *Account) judge(vin schema.VIN, car map[identity]*fate, gaps []span) {
-	for id, f := range car {
-		if f.stored {
-			continue
-		}
-		if inGap(gaps, f.handed[len(f.handed)-1]) {
-			a.InGap++
-			continue
-		}
-		a.Lost++
-		a.example("lost", vin, string(id.descriptor), id.measured, "handed "+f.handed[len(f.handed)-1].UTC().Format(time.RFC3339Nano))
-	}
-}
-
-func inGap(gaps []span, handed time.Time) bool {
-	return slices.ContainsFunc(gaps, func(g span) bool {
-		return !handed.Before(g.start.Add(-Transit)) && !handed.After(g.end)
-	})
 }
 
 func (a *Account) example(kind string, vin schema.VIN, descriptor string, measured int64, text string) {
@@ -210,4 +207,28 @@ func (a *Account) example(kind string, vin schema.VIN, descriptor string, measur
 		at := time.Unix(0, measured).UTC().Format(time.RFC3339Nano)
 		a.Examples = append(a.Examples, fmt.Sprintf("%s: %s %s at %s: %s", kind, vin.LogValue(), descriptor, at, text))
 	}
+}
+
+// Gaps reads an account's gap records, in the order of their start.
+func Gaps(ctx context.Context, db *influx.Client, gcid schema.GCID) ([]schema.Gap, error) {
+	var gaps []schema.Gap
+	seen := make(map[int64]bool)
+	q := fmt.Sprintf(`SELECT "end", "cause" FROM "gap" WHERE "gcid" = %s GROUP BY *`, influx.QuoteText(string(gcid)))
+	err := db.Query(ctx, q, func(row influx.Row) error {
+		end, ok := row.Int("end")
+		if !ok || seen[row.Time()] {
+			return nil // one point per car: the same gap
+		}
+		seen[row.Time()] = true
+		cause, _ := row.Text("cause")
+		gaps = append(gaps, schema.Gap{
+			GCID: gcid, Start: time.Unix(0, row.Time()).UTC(), End: time.UnixMilli(end).UTC(), Cause: schema.GapCause(cause),
+		})
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("audit gaps: %w", err)
+	}
+	slices.SortFunc(gaps, func(x, y schema.Gap) int { return x.Start.Compare(y.Start) })
+	return gaps, nil
 }

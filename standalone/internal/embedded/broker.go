@@ -62,6 +62,28 @@ func StartBroker(cfg BrokerConfig) (*Broker, error) {
 // Addr is what clients are given as bootstrap address.
 func (b *Broker) Addr() string { return b.cluster.ListenAddrs()[0] }
 
+// End gives the number of records ever written to a topic, over all partitions.
+func (b *Broker) End(topic string) int64 {
+	var n int64
+	for _, p := range b.cluster.PartitionInfos(topic) {
+		n += p.HighWatermark
+	}
+	return n
+}
+
+// Behind gives the number of a topic's records that a group has not committed.
+func (b *Broker) Behind(group, topic string) int64 {
+	n := b.End(topic)
+	info := b.cluster.GroupInfo(group)
+	if info == nil {
+		return n
+	}
+	for _, c := range info.Commits[topic] {
+		n -= c.Offset
+	}
+	return n
+}
+
 // retain keeps the topics within their limits, which the broker does not do by
 // itself after a restart.
 func (b *Broker) retain() {
