@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"strconv"
 	"sync"
 	"time"
@@ -95,5 +96,19 @@ func (d *DeadLetters) Put(ctx context.Context, letters []Letter) error {
 	}
 	d.mu.Lock() // held over I/O: the producer is what it guards, and letters are rare
 	defer d.mu.Unlock()
-	return d.producer.Produce(ctx, records)
+	err := d.producer.Produce(ctx, records)
+	refusal, ok := errors.AsType[*WriteError](err)
+	if !ok || refusal.Class != Permanent {
+		return err
+	}
+	// A topic made by others may take less: cut short rather than stop.
+	cut := make([]Record, 0, len(refusal.Rejected))
+	for _, rejection := range refusal.Rejected {
+		short, ok := shorten(records[rejection.Index])
+		if !ok {
+			return err
+		}
+		cut = append(cut, short)
+	}
+	return d.producer.Produce(ctx, cut)
 }

@@ -155,6 +155,18 @@ func TestRejectsKeepsWhatCannotBeStored(t *testing.T) {
 	}
 }
 
+func TestDeadLettersAreCutShortForATopicThatTakesLess(t *testing.T) {
+	produced := &keeper{errs: []error{&WriteError{Class: Permanent, Rejected: []Rejection{{Index: 1}}}}}
+	long := make([]byte, 1<<20)
+	letters := []Letter{{Key: "a", Original: []byte("x")}, {Key: "b", Original: long}}
+	if err := NewDeadLetters(produced, "letters").Put(t.Context(), letters); err != nil {
+		t.Fatal(err)
+	}
+	if len(produced.records) != 2 || len(produced.records[1].Value) != 64<<10 || header(produced.records[1], HeaderLength) != "1048576" {
+		t.Errorf("got %d letters", len(produced.records))
+	}
+}
+
 func TestRejectsFailsWhenTheLetterIsNotDurable(t *testing.T) {
 	produced := &keeper{errs: []error{errors.New("kafka away")}}
 	sink := NewRejects(Sink[schema.Reading](sinkFunc[schema.Reading](func(context.Context, []schema.Reading) error {

@@ -3,6 +3,7 @@ package kafka
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/segmentio/kafka-go"
 
@@ -17,19 +18,15 @@ const (
 
 var errVersion = errors.New("broker is too old")
 
-// RejectedError names the records of a batch that can never be stored. All
-// others of that batch are acknowledged.
-type RejectedError struct {
-	Rejected []pipeline.Rejection // by index into the batch, ascending
-}
-
-// Error gives the number and the first reason.
-func (e *RejectedError) Error() string {
-	if len(e.Rejected) == 0 {
-		return "kafka produce: nothing rejected"
+// rejected answers for records that can never be stored while all others of
+// their batch are acknowledged.
+func rejected(list []pipeline.Rejection) error {
+	slices.SortFunc(list, func(a, b pipeline.Rejection) int { return a.Index - b.Index })
+	first := list[0]
+	return &pipeline.WriteError{
+		Op: "kafka produce", Class: pipeline.Permanent, Rejected: list,
+		Err: fmt.Errorf("%d records rejected, first at %d: %s: %s", len(list), first.Index, first.Reason, first.Text),
 	}
-	first := e.Rejected[0]
-	return fmt.Sprintf("kafka produce: %d records rejected, first at %d: %s: %s", len(e.Rejected), first.Index, first.Reason, first.Text)
 }
 
 // verdict says what a failed request asks for.

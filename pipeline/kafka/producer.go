@@ -100,9 +100,9 @@ func (p *Producer) Status() Status {
 // As a request of unknown outcome is sent again too, a record may be stored twice.
 //
 // Records that can never pass do not stop the others: once those are stored,
-// Produce returns a *RejectedError. What needs a person is a *pipeline.WriteError
-// of class Fatal, the end of ctx one of class Retryable; after either, some of
-// the records may be stored.
+// Produce returns a *pipeline.WriteError of class Permanent that names them. What
+// needs a person is one of class Fatal, the end of ctx one of class Retryable;
+// after either, some of the records may be stored.
 func (p *Producer) Produce(ctx context.Context, records []pipeline.Record) error {
 	round := &round{p: p, records: records, results: make(chan *sender)}
 	defer p.release()
@@ -113,8 +113,7 @@ func (p *Producer) Produce(ctx context.Context, records []pipeline.Record) error
 		return p.outcome(err)
 	}
 	if len(round.rejected) > 0 {
-		slices.SortFunc(round.rejected, func(a, b pipeline.Rejection) int { return a.Index - b.Index })
-		return &RejectedError{Rejected: round.rejected}
+		return rejected(round.rejected)
 	}
 	return nil
 }

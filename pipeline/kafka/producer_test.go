@@ -276,7 +276,7 @@ func TestProduceSetsRecordsAsideThatCanNeverPass(t *testing.T) {
 		records[299].Topic = ""
 		p := c.NewProducer(ProducerConfig{})
 		err := p.Produce(w.ctx(time.Minute), records)
-		rejected, ok := errors.AsType[*RejectedError](err)
+		rejected, ok := errors.AsType[*pipeline.WriteError](err)
 		if !ok || len(rejected.Rejected) != len(bad) {
 			t.Fatalf("Produce = %v, want %d rejected", err, len(bad))
 		}
@@ -338,7 +338,7 @@ func TestProduceFindsTheInvalidRecord(t *testing.T) {
 		records := numbered(topic, 5, 0, 100)
 		records[42].Value = []byte("poison")
 		err := c.NewProducer(ProducerConfig{}).Produce(t.Context(), records)
-		rejected, ok := errors.AsType[*RejectedError](err)
+		rejected, ok := errors.AsType[*pipeline.WriteError](err)
 		if !ok || len(rejected.Rejected) != 1 || rejected.Rejected[0].Index != 42 || rejected.Rejected[0].Reason != ReasonInvalid {
 			t.Fatalf("Produce = %v, want record 42 as %s", err, ReasonInvalid)
 		}
