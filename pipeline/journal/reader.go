@@ -232,7 +232,7 @@ func (j *Journal) Scan(from uint64, fn func(Record) error) error {
 	if err != nil {
 		return err
 	}
-	defer r.Close() //nolint:errcheck // only read
+	defer r.Close()
 	for {
 		rec, ok, err := r.TryNext()
 		if _, damage := errors.AsType[*CorruptError](err); damage {
