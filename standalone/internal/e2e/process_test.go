@@ -10,11 +10,11 @@ import (
 
 func TestHistoryThenLive(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, simulator.Config{Accounts: 3, Cars: 3, History: 24 * time.Hour, Speed: 600})
+	r := newRig(t, simulator.Config{Accounts: 3, Cars: 3, History: 24 * time.Hour, Speed: 3600})
 	r.startIngest()
 	r.startSink()
 	r.historyDone()
-	r.more(500)
+	r.more(300)
 	r.settle()
 	if got := r.audit(); got.InGap > 0 || got.Gaps > 0 {
 		t.Errorf("%d readings inside %d gaps, want none", got.InGap, got.Gaps)
@@ -25,7 +25,7 @@ func TestHistoryThenLive(t *testing.T) {
 // the outage plus 1.5 s.
 func TestIngestKilledTwiceInMidFlow(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, simulator.Config{Accounts: 2, Cars: 3, History: 240 * time.Hour, Speed: 600})
+	r := newRig(t, simulator.Config{Accounts: 2, Cars: 3, History: 240 * time.Hour, Speed: 3600})
 	r.startIngest()
 	r.startSink()
 	type outage struct{ down, up time.Time }
@@ -54,7 +54,7 @@ func TestIngestKilledTwiceInMidFlow(t *testing.T) {
 // A crash of the sink loses nothing at all.
 func TestSinkKilledTwiceInMidFlow(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, simulator.Config{Accounts: 1, Cars: 5, History: 240 * time.Hour, Speed: 600})
+	r := newRig(t, simulator.Config{Accounts: 1, Cars: 5, History: 240 * time.Hour, Speed: 3600})
 	r.startIngest()
 	for range 2 {
 		r.startSink()
@@ -72,7 +72,7 @@ func TestSinkKilledTwiceInMidFlow(t *testing.T) {
 // An orderly stop finishes what it has; only the time without a stream is a gap.
 func TestBothStoppedInMidFlow(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, simulator.Config{Accounts: 2, Cars: 3, History: 240 * time.Hour, Speed: 600})
+	r := newRig(t, simulator.Config{Accounts: 2, Cars: 3, History: 240 * time.Hour, Speed: 3600})
 	r.startIngest()
 	r.startSink()
 	r.handed(50_000)

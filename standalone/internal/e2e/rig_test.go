@@ -235,16 +235,22 @@ func (r *rig) audit() audit.Account {
 // gaps gives an account's gap records; their causes must be as given, in order.
 func (r *rig) gaps(gcid schema.GCID, causes ...schema.GapCause) []schema.Gap {
 	r.t.Helper()
-	gaps, err := audit.Gaps(r.t.Context(), r.db, gcid)
-	if err != nil {
-		r.t.Fatal(err)
-	}
+	gaps := r.allGaps(gcid)
 	same := len(gaps) == len(causes)
 	for i := range gaps {
 		same = same && gaps[i].Cause == causes[i]
 	}
 	if !same {
 		r.t.Fatalf("gaps of %s: got %v, want causes %v", gcid.LogValue(), gaps, causes)
+	}
+	return gaps
+}
+
+func (r *rig) allGaps(gcid schema.GCID) []schema.Gap {
+	r.t.Helper()
+	gaps, err := audit.Gaps(r.t.Context(), r.db, gcid)
+	if err != nil {
+		r.t.Fatal(err)
 	}
 	return gaps
 }
@@ -259,10 +265,10 @@ func (r *rig) within(gap schema.Gap, down, up time.Time) {
 	}
 }
 
-// deadLetters reads all of the dead-letter topic.
-func (r *rig) deadLetters() []pipeline.Record {
+// records reads all of a topic, in order within each partition.
+func (r *rig) records(topic string) []pipeline.Record {
 	r.t.Helper()
-	want := r.broker.End(topics.DeadLetters)
+	want := r.broker.End(topic)
 	if want == 0 {
 		return nil
 	}
@@ -276,7 +282,7 @@ func (r *rig) deadLetters() []pipeline.Record {
 	batches := make(chan []pipeline.Record, 16)
 	done := make(chan error, 1)
 	go func() { // ends with ctx
-		done <- k.Consume(ctx, kafka.ConsumerConfig{Group: "e2e-letters", Topics: []string{topics.DeadLetters}},
+		done <- k.Consume(ctx, kafka.ConsumerConfig{Group: "e2e-" + topic, Topics: []string{topic}},
 			func(ctx context.Context, _ string, _ int, batch []pipeline.Record) error {
 				select {
 				case batches <- copyRecords(batch):
@@ -285,18 +291,18 @@ func (r *rig) deadLetters() []pipeline.Record {
 				return ctx.Err()
 			})
 	}()
-	var letters []pipeline.Record
-	for int64(len(letters)) < want {
+	var all []pipeline.Record
+	for int64(len(all)) < want {
 		select {
 		case b := <-batches:
-			letters = append(letters, b...)
+			all = append(all, b...)
 		case err := <-done:
-			r.t.Fatalf("dead letters: got %d, want %d: %v", len(letters), want, err)
+			r.t.Fatalf("%s: got %d records, want %d: %v", topic, len(all), want, err)
 		}
 	}
 	cancel()
 	<-done
-	return letters
+	return all
 }
 
 func copyRecords(batch []pipeline.Record) []pipeline.Record {
