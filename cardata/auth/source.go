@@ -197,6 +197,14 @@ func (s *Source) Renew(ctx context.Context, rejected string) error {
 	return s.refresh(ctx, replaced, true)
 }
 
+// RenewAccess answers a refusal of an access token by REST (CarData API, section
+// "REST", CU-101 and CU-102) under the rules of Renew. It looks at the access
+// token alone, and does not take one that has run out meanwhile for an answer.
+func (s *Source) RenewAccess(ctx context.Context, rejected string) error {
+	replaced := func(t TokenSet) bool { return string(t.AccessToken) != rejected && t.lives(0) }
+	return s.refresh(ctx, replaced, true)
+}
+
 // Run refreshes ahead of time, between 45 and 50 minutes of a one-hour token's
 // age, unless somebody else did. It goes by the wall clock, so that a suspended
 // machine or a corrected clock is noticed within ten seconds. Failures are logged

@@ -154,6 +154,35 @@ func TestSourceAnswersARefusal(t *testing.T) {
 	})
 }
 
+func TestSourceAnswersARefusalOfTheAccessToken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := &rotating{n: 1}
+		store := newStore(t, setN(1))
+		client := newClient(t, &service{answer: r.answer}, nil)
+		src, other := newSource(t, client, store), newSource(t, client, OpenStore(store.Path()))
+
+		if err := src.RenewAccess(t.Context(), "access-0"); err != nil || r.refreshes != 0 {
+			t.Errorf("RenewAccess of a token no longer held: %v, %d refreshes; want none", err, r.refreshes)
+		}
+		if err := src.RenewAccess(t.Context(), "access-1"); err != nil || r.refreshes != 1 {
+			t.Errorf("RenewAccess: %v, %d refreshes; want one", err, r.refreshes)
+		}
+		if err := other.RenewAccess(t.Context(), "access-1"); err != nil || r.refreshes != 1 {
+			t.Errorf("RenewAccess in another process: %v, %d refreshes; want the stored answer", err, r.refreshes)
+		}
+		if token, _, err := other.AccessToken(t.Context(), 0); err != nil || token != "access-2" {
+			t.Errorf("AccessToken of the other = %s, %v; want access-2", token, err)
+		}
+		if err := src.RenewAccess(t.Context(), "access-2"); !errors.Is(err, ErrRenewTooSoon) {
+			t.Errorf("RenewAccess of a token just issued: %v, want ErrRenewTooSoon", err)
+		}
+		pause(2 * time.Hour)
+		if err := src.RenewAccess(t.Context(), "access-1"); err != nil || r.refreshes != 2 {
+			t.Errorf("RenewAccess when the stored token has run out too: %v, %d refreshes; want two", err, r.refreshes)
+		}
+	})
+}
+
 func TestSourceTellsLoginNeededFromTrouble(t *testing.T) {
 	lost := func() (*fakeAnswer, error) { return nil, errors.New("connection reset") }
 	tests := map[string]struct {
