@@ -2,19 +2,23 @@ package pipeline
 
 // Topics names the Kafka topics of the pipeline.
 type Topics struct {
-	Readings    string
-	Raw         string
-	Gaps        string
-	DeadLetters string
+	Readings         string
+	Raw              string
+	Gaps             string
+	ChargingSessions string // key VIN
+	Vehicles         string // key VIN/kind
+	DeadLetters      string
 }
 
 // TopicsFor gives the names under a prefix such as "cardata.".
 func TopicsFor(prefix string) Topics {
 	return Topics{
-		Readings:    prefix + "readings",
-		Raw:         prefix + "raw",
-		Gaps:        prefix + "gaps",
-		DeadLetters: prefix + "dead-letters",
+		Readings:         prefix + "readings",
+		Raw:              prefix + "raw",
+		Gaps:             prefix + "gaps",
+		ChargingSessions: prefix + "charging-sessions",
+		Vehicles:         prefix + "vehicles",
+		DeadLetters:      prefix + "dead-letters",
 	}
 }
 
@@ -33,5 +37,6 @@ const (
 	HeaderLength    = "length"     // cut payloads: of the whole, bytes
 )
 
-// SchemaVersion is the version of readings and gaps in HeaderVersion.
+// SchemaVersion is the version of readings, gaps, sessions and vehicle records
+// in HeaderVersion.
 const SchemaVersion = "1"

@@ -13,7 +13,7 @@ type Plan struct {
 	Names             pipeline.Topics
 	Partitions        int
 	Replication       int
-	ReadingsRetention time.Duration // of readings and gaps
+	ReadingsRetention time.Duration // of readings, gaps, charging sessions and vehicles
 	RawRetention      time.Duration // of raw and dead letters: personal data
 	MaxBytes          int64         // per partition; 0 leaves it to the broker
 }
@@ -33,7 +33,8 @@ func (p Plan) List() []kafka.Topic {
 		return t
 	}
 	return []kafka.Topic{
-		named(large, p.Names.Raw), named(small, p.Names.Readings), named(small, p.Names.Gaps), named(large, p.Names.DeadLetters),
+		named(large, p.Names.Raw), named(small, p.Names.Readings), named(small, p.Names.Gaps),
+		named(small, p.Names.ChargingSessions), named(small, p.Names.Vehicles), named(large, p.Names.DeadLetters),
 	}
 }
 
