@@ -9,7 +9,7 @@ import (
 // ErrDecode is wrapped by every error of a Decoder.
 var ErrDecode = errors.New("schema: decode")
 
-// Decoder reads what AppendReading and AppendGap write. It gives equal texts
+// Decoder reads what the Append functions of this package write. It gives equal texts
 // the same string, so that it does not allocate for what it has seen before.
 // It belongs to one goroutine; what it returns shares nothing with the input.
 type Decoder struct {

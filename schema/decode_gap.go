@@ -112,7 +112,8 @@ func (d *Decoder) vins(g *Gap) bool {
 
 func (c GapCause) known() bool {
 	switch c {
-	case GapTokenChange, GapShutdown, GapCrash, GapConnection, GapEvicted, GapTokenExpired, GapRefused, GapJournalFull:
+	case GapTokenChange, GapShutdown, GapCrash, GapConnection, GapEvicted, GapTokenExpired, GapRefused,
+		GapJournalFull, GapJournalLost:
 		return true
 	}
 	return false
