@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/cardata-pipeline/cardata-pipeline/cardata/auth"
+	"github.com/cardata-pipeline/cardata-pipeline/cardata/rest"
 	"github.com/cardata-pipeline/cardata-pipeline/cardata/stream"
 	"github.com/cardata-pipeline/cardata-pipeline/schema"
 )
@@ -32,6 +33,7 @@ type accounts struct {
 	client *auth.Client
 	pacer  *stream.Pacer
 	tokens auth.SourceStats
+	calls  rest.QuotaStats
 	stream stream.Stats
 
 	mu      sync.Mutex // guards all below
@@ -43,6 +45,7 @@ type accounts struct {
 type account struct {
 	source     *auth.Source
 	connection *stream.Connection
+	quota      *rest.Quota
 }
 
 func newAccounts(cfg Config, log *slog.Logger) (*accounts, error) {
@@ -130,7 +133,8 @@ func (a *accounts) add(store *auth.Store, h stream.Handler) (*account, error) {
 	if err != nil {
 		return nil, err
 	}
-	a.running[gcid] = &account{source: source, connection: connection}
+	quota := rest.OpenQuota(rest.QuotaPath(a.cfg.TokenDir, gcid), rest.QuotaConfig{Log: a.log.With("gcid", gcid), Stats: &a.calls})
+	a.running[gcid] = &account{source: source, connection: connection, quota: quota}
 	a.files[store.Path()] = true
 	a.log.Info("account is taken up", "gcid", gcid)
 	return a.running[gcid], nil

@@ -1,10 +1,13 @@
 package ingest
 
 import (
+	"fmt"
 	"strings"
 	"time"
 
+	"github.com/cardata-pipeline/cardata-pipeline/internal/app/permit"
 	"github.com/cardata-pipeline/cardata-pipeline/internal/env"
+	"github.com/cardata-pipeline/cardata-pipeline/pipeline"
 )
 
 // Config is read from CARDATA_* environment variables.
@@ -40,6 +43,9 @@ type Config struct {
 	HTTPAddr     string        `split_words:"true" default:":8080" desc:"address of /metrics, /healthz and /readyz"`
 	DrainTimeout time.Duration `split_words:"true" default:"20s" desc:"time to finish after SIGTERM, 1s to 10m, under the pod's grace period"`
 	LogLevel     string        `split_words:"true" default:"info" desc:"debug, info, warn or error"`
+
+	PermitAddr   string          `split_words:"true" desc:"address of the internal endpoint that lends access tokens and books REST calls for other processes, such as 127.0.0.1:8090; off when empty; plain HTTP: keep it inside the cluster"`
+	PermitSecret pipeline.Secret `split_words:"true" secret:"true" desc:"secret that guards the permit endpoint, at least 16 characters; required with CARDATA_PERMIT_ADDR"`
 }
 
 // Validate reports all faults at once, each with variable, value and what is
@@ -81,6 +87,12 @@ func (c *Config) Validate() error {
 	f.ListenAddr("HTTP_ADDR", c.HTTPAddr)
 	env.Between(&f, "DRAIN_TIMEOUT", c.DrainTimeout, time.Second, 10*time.Minute)
 	f.OneOf("LOG_LEVEL", strings.ToLower(c.LogLevel), "debug", "info", "warn", "error")
+	if c.PermitAddr != "" {
+		f.ListenAddr("PERMIT_ADDR", c.PermitAddr)
+		if len(c.PermitSecret) < permit.MinSecret {
+			f.Add("PERMIT_SECRET", c.PermitSecret, fmt.Sprintf("must have at least %d characters", permit.MinSecret))
+		}
+	}
 	return f.Err()
 }
 

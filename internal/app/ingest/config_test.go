@@ -27,6 +27,8 @@ func TestConfigReportsAllFaultsBeforeAnythingOpens(t *testing.T) {
 		"CARDATA_JOURNAL_SYNC_INTERVAL": "fast",
 		"CARDATA_HTTP_ADDR":             "nope",
 		"CARDATA_LOG_LEVEL":             "loud",
+		"CARDATA_PERMIT_ADDR":           "nope",
+		"CARDATA_PERMIT_SECRET":         "too short",
 	} {
 		t.Setenv(name, value)
 	}
@@ -51,6 +53,8 @@ func TestConfigReportsAllFaultsBeforeAnythingOpens(t *testing.T) {
 		`CARDATA_JOURNAL_SYNC_INTERVAL="fast"`,
 		`CARDATA_HTTP_ADDR="nope"`,
 		`CARDATA_LOG_LEVEL="loud"`,
+		`CARDATA_PERMIT_ADDR="nope"`,
+		`CARDATA_PERMIT_SECRET=redacted: must have at least 16 characters`,
 	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("lacks %q", want)

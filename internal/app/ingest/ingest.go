@@ -39,6 +39,7 @@ type Ingest struct {
 	accounts *accounts
 	metrics  *prometheus.Registry
 	server   *ops.Server
+	permits  *permits // nil when off
 }
 
 // Run is New and Run in one, for a process of its own.
@@ -79,8 +80,12 @@ func New(ctx context.Context, cfg Config, log *slog.Logger) (in *Ingest, err err
 		Topics: in.names, MaxRecords: cfg.BatchRecords, MaxBytes: 16 << 20, DedupeLimit: cfg.DedupeKeys, Raw: cfg.RawTopic,
 		Damaged: in.intake.Damaged, Log: log,
 	})
+	if in.permits, err = listenPermits(ctx, cfg, in.accounts, log); err != nil {
+		return nil, errors.Join(err, in.journal.Close(), in.kafka.Close())
+	}
 	in.metrics = in.registry(catalogue)
 	if in.server, err = ops.Listen(ctx, cfg.HTTPAddr, in.metrics, in.checks(), log); err != nil {
+		in.permits.close()
 		return nil, errors.Join(err, in.journal.Close(), in.kafka.Close())
 	}
 	log.Info("ingest is set up", "version", ops.Version(), "catalogue", catalogue.Version(), "http_addr", in.server.Addr(),
@@ -101,6 +106,7 @@ func (in *Ingest) Run(ctx context.Context) error {
 	context.AfterFunc(carry, stopIntake) // a broken stage ends the intake too
 
 	work.Go(func() error { return in.server.Run(carry) })
+	work.Go(func() error { return in.permits.run(carry) })
 	work.Go(func() error { return in.beat(carry) })
 	work.Go(func() error { return in.carry(carry) })
 	in.accounts.run(intake, in.intake) // returns when intake has ended and all connections are closed
@@ -189,6 +195,14 @@ func (in *Ingest) Intake() *pipeline.IntakeStats { return &in.intake.Stats }
 
 // Behind gives the number of journal records that Kafka has not acknowledged.
 func (in *Ingest) Behind() uint64 { return in.journal.Tail() - in.journal.Committed() }
+
+// PermitAddr gives the address of the permit endpoint, "" when it is off.
+func (in *Ingest) PermitAddr() string {
+	if in.permits == nil {
+		return ""
+	}
+	return in.permits.server.Addr()
+}
 
 // Addr gives the address of metrics and health.
 func (in *Ingest) Addr() string { return in.server.Addr() }

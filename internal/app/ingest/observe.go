@@ -20,9 +20,14 @@ func (in *Ingest) registry(c *schema.Catalogue) *prometheus.Registry {
 	ops.Counters(r, "relay", &in.relay.Stats)
 	ops.Counters(r, "producer", &in.producer.Stats)
 	ops.Counters(r, "token", &in.accounts.tokens)
+	ops.Counters(r, "quota", &in.accounts.calls)
 	ops.Counters(r, "oauth", &in.accounts.client.Stats)
 	ops.Counters(r, "stream", &in.accounts.stream)
 	ops.Ledger(r, in.ledger)
+	if in.permits != nil {
+		ops.Counters(r, "permit", &in.permits.endpoint.Stats)
+	}
+	ops.Gauge(r, "quota_left_calls", "REST calls left today of the account that has least, the reserve included; -1 unknown.", in.accounts.leastQuota)
 	ops.Gauge(r, "journal_size_bytes", "Bytes of the journal on disk.", func() float64 { return float64(in.journal.Size()) })
 	ops.Gauge(r, "journal_unsent_records", "Journal records that Kafka has not acknowledged.", func() float64 { return float64(in.Behind()) })
 	ops.Gauge(r, "journal_full", "1 while the journal refuses messages.", func() float64 {
