@@ -6,6 +6,7 @@ package audit
 import (
 	"context"
 	"fmt"
+	"iter"
 	"slices"
 	"time"
 
@@ -88,8 +89,14 @@ func (f *fate) arrived() (last int, sure bool) {
 
 type fates map[identity]*fate
 
+// Ledger gives all that was handed to the sockets of an account, in order; see
+// simulator.Ledger.
+type Ledger interface {
+	Entries(gcid schema.GCID) iter.Seq[simulator.Entry]
+}
+
 // Check audits one account. Everything in flight must have settled before.
-func Check(ctx context.Context, db *influx.Client, ledger *simulator.Ledger, account simulator.Account) (Account, error) {
+func Check(ctx context.Context, db *influx.Client, ledger Ledger, account simulator.Account) (Account, error) {
 	var out Account
 	cars := make(map[schema.VIN]fates, len(account.VINs))
 	for e := range ledger.Entries(account.GCID) {
@@ -231,4 +238,21 @@ func Gaps(ctx context.Context, db *influx.Client, gcid schema.GCID) ([]schema.Ga
 	}
 	slices.SortFunc(gaps, func(x, y schema.Gap) int { return x.Start.Compare(y.Start) })
 	return gaps, nil
+}
+
+// Points counts all readings in InfluxDB.
+func Points(ctx context.Context, db *influx.Client) (int64, error) {
+	var points int64
+	q := `SELECT count("number"), count("bool"), count("text"), count("absent") FROM "reading"`
+	err := db.Query(ctx, q, func(row influx.Row) error {
+		for _, column := range []string{"count", "count_1", "count_2", "count_3"} {
+			n, _ := row.Int(column)
+			points += n
+		}
+		return nil
+	})
+	if err != nil {
+		return 0, fmt.Errorf("count readings: %w", err)
+	}
+	return points, nil
 }

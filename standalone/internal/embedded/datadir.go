@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/gofrs/flock"
 )
 
 // markerFile says what a data folder holds.
@@ -14,6 +16,23 @@ const markerFile = "cardata-standalone"
 
 // ErrOtherData says that a folder holds the other kind of data.
 var ErrOtherData = errors.New("simulated and real data must not share a folder")
+
+// ErrInUse says that another process works in the folder.
+var ErrInUse = errors.New("data folder is in use by another run of standalone")
+
+// LockDataDir makes this process the folder's only user until release, or its
+// end, however it ends.
+func LockDataDir(dir string) (release func() error, err error) {
+	l := flock.New(filepath.Join(dir, markerFile+".lock"), flock.SetPermissions(0o600))
+	held, err := l.TryLock()
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("lock the data folder: %w", err)
+	case !held:
+		return nil, fmt.Errorf("%w: %s; stop that run, or give another --data", ErrInUse, dir)
+	}
+	return l.Close, nil
+}
 
 // OpenDataDir makes the folder if needed and marks what it holds ("simulated"
 // or "real"); a folder marked otherwise, or one with foreign files, is refused.

@@ -47,7 +47,7 @@ func Parse(args []string, out io.Writer) (Config, error) {
 	f.IntVar(&c.Accounts, "accounts", 1, "simulated accounts, 1 to 1000")
 	f.IntVar(&c.Cars, "cars", 5, "cars per account, 1 to 100")
 	f.DurationVar(&c.History, "history", 168*time.Hour, "past that is fed first, 0s to 2160h")
-	f.Float64Var(&c.Speed, "speed", 1, "speed of the cars once live, 0.1 to 10000")
+	f.Float64Var(&c.Speed, "speed", 1, "speed of the cars once live, 1 to 10000")
 	f.Uint64Var(&c.Seed, "seed", 1, "seed of cars and days: the same seed gives the same ones")
 	f.DurationVar(&c.For, "for", 0, "stop after this time; 0s runs until Ctrl-C")
 	f.StringVar(&c.Data, "data", "", "folder of all data (default: in the user's cache folder)")
@@ -85,13 +85,16 @@ func (c *Config) validate() error {
 	if c.History < 0 || c.History > 2160*time.Hour {
 		bad("history", c.History, "0s to 2160h")
 	}
-	if !(c.Speed >= 0.1 && c.Speed <= 10000) { // also refuses NaN
-		bad("speed", c.Speed, "0.1 to 10000")
+	if !(c.Speed >= 1 && c.Speed <= 10000) { // also refuses NaN
+		bad("speed", c.Speed, "1 to 10000")
 	}
 	if c.For < 0 {
 		bad("for", c.For, "0s or more")
 	}
-	for name, addr := range map[string]string{"influx-addr": c.InfluxAddr, "http-addr": c.HTTPAddr, "kafka-addr": c.KafkaAddr} {
+	for _, flag := range []struct{ name, addr string }{
+		{"kafka-addr", c.KafkaAddr}, {"influx-addr", c.InfluxAddr}, {"http-addr", c.HTTPAddr},
+	} {
+		name, addr := flag.name, flag.addr
 		host, _, err := net.SplitHostPort(addr)
 		switch {
 		case err != nil:

@@ -63,9 +63,10 @@ func (r *reporter) endLine() {
 
 // started shows where everything is.
 func (r *reporter) started(w *whole) {
-	r.say("data       %s", w.dir)
-	r.say("InfluxDB   %s  database cardata, InfluxQL; e.g. curl -G %s/query -d db=cardata --data-urlencode 'q=SELECT count(*) FROM reading GROUP BY vin'", w.influx.URL(), w.influx.URL())
-	r.say("Kafka      %s  topics cardata.readings, cardata.raw, cardata.gaps, cardata.dead-letters", w.broker.Addr())
+	r.say("data       %s  (logs are there too)", w.dir)
+	r.say("InfluxDB   %s  database cardata; to look into it:", w.influx.URL())
+	r.say("           curl -G %s/query -d db=cardata --data-urlencode 'q=SELECT count(*) FROM reading GROUP BY vin'", w.influx.URL())
+	r.say("Kafka      %s  topics cardata.readings, .raw, .gaps, .dead-letters", w.broker.Addr())
 	r.say("ingest     http://%s/readyz and /metrics", w.ingest.Addr())
 	r.say("sink       http://%s/readyz and /metrics", w.sink.Addr())
 	if w.sim != nil {
@@ -73,7 +74,7 @@ func (r *reporter) started(w *whole) {
 		for _, a := range w.sim.Accounts() {
 			cars += len(a.VINs)
 		}
-		r.say("simulator  %s  %d accounts, %d cars, past %s", w.sim.OAuthURL(), len(w.sim.Accounts()), cars, w.cfg.History)
+		r.say("simulator  %s  %s, %s, the last %s first", w.sim.OAuthURL(), counted(len(w.sim.Accounts()), "account"), counted(cars, "car"), hours(w.cfg.History))
 	} else {
 		r.say("accounts   %s  (add one with 'cardata login')", w.tokenDir())
 	}
@@ -82,6 +83,36 @@ func (r *reporter) started(w *whole) {
 		how += " and shows the ledger"
 	}
 	r.say("running; %s", how)
+}
+
+func counted(n int, what string) string {
+	if n != 1 {
+		what += "s"
+	}
+	return fmt.Sprintf("%d %s", n, what)
+}
+
+// hours writes 168h0m0s as 168h.
+func hours(d time.Duration) string {
+	s := strings.TrimSuffix(d.String(), "0s")
+	if s == "" {
+		return "0s"
+	}
+	return strings.TrimSuffix(s, "0m")
+}
+
+// pastIsFed tells that the cars are live from now on.
+func (r *reporter) pastIsFed(w *whole) {
+	sent, took := w.sim.Ledger().Total().Messages, time.Since(w.since)
+	how := "the cars are live now"
+	if w.cfg.Speed == 1 {
+		how += " and park most of the time (--speed 60 makes a minute an hour)"
+	}
+	if sent == 0 {
+		r.say("the past was fed by an earlier run; %s", how)
+		return
+	}
+	r.say("the past is fed: %d messages in %s; %s", sent, took.Round(100*time.Millisecond), how)
 }
 
 // progress shows one line a second on a terminal, one each five seconds elsewhere.
@@ -108,7 +139,7 @@ func (r *reporter) progress(w *whole) {
 		rate = float64(received-r.last) / now.Sub(r.at).Seconds()
 	}
 	r.last, r.at = received, now
-	line := fmt.Sprintf("%s: %d messages received (%.0f/s), %d readings in InfluxDB, %d behind",
+	line := fmt.Sprintf("%s: %d messages received (%.0f/s), %d readings in InfluxDB, %d on their way",
 		phase, received, rate, stored, int64(w.ingest.Behind())+w.sink.Behind())
 	if !r.tty {
 		fmt.Fprintln(r.stderr, line)

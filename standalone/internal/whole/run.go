@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -12,11 +13,14 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/cardata-pipeline/cardata-pipeline/cardata/auth"
 	"github.com/cardata-pipeline/cardata-pipeline/cardata/simulator"
 	"github.com/cardata-pipeline/cardata-pipeline/internal/app/ingest"
 	"github.com/cardata-pipeline/cardata-pipeline/internal/app/login"
 	"github.com/cardata-pipeline/cardata-pipeline/internal/app/sink"
 	"github.com/cardata-pipeline/cardata-pipeline/internal/env"
+	"github.com/cardata-pipeline/cardata-pipeline/internal/exit"
+	"github.com/cardata-pipeline/cardata-pipeline/pipeline"
 	"github.com/cardata-pipeline/cardata-pipeline/sinks/influx"
 	"github.com/cardata-pipeline/cardata-pipeline/standalone/internal/embedded"
 )
@@ -34,6 +38,7 @@ type whole struct {
 	sink    *sink.Sink
 	db      *influx.Client
 	closers []func() error
+	since   time.Time // all was up
 }
 
 // Run starts everything in the order of the data flow from the far end, feeds,
@@ -42,13 +47,17 @@ func Run(ctx context.Context, cfg Config, stdout, stderr io.Writer) (err error) 
 	w := &whole{cfg: cfg, report: newReporter(stdout, stderr, cfg.JSON)}
 	defer func() { err = errors.Join(err, w.close()) }()
 	for _, step := range []func(context.Context) error{
-		w.openData, w.startInflux, w.startBroker, w.startSimulator, w.setUpSink, w.setUpIngest,
+		w.openData, w.findAccounts, w.startInflux, w.startBroker, w.startSimulator, w.setUpSink, w.setUpIngest,
 	} {
 		if err := step(ctx); err != nil {
+			if ctx.Err() != nil {
+				return ctx.Err() // Ctrl-C while starting
+			}
 			return err
 		}
 	}
 	w.report.started(w)
+	w.since = time.Now()
 
 	carry, stopCarry := context.WithCancel(context.WithoutCancel(ctx)) // outlives Ctrl-C: the audit wants the flow settled
 	defer stopCarry()
@@ -66,7 +75,7 @@ func Run(ctx context.Context, cfg Config, stdout, stderr io.Writer) (err error) 
 
 	w.live(ctx, broken)
 	var auditErr error
-	if broken.Err() == nil && w.sim != nil {
+	if broken.Err() == nil {
 		w.settle(broken)
 		auditErr = w.audit(broken)
 	}
@@ -76,6 +85,7 @@ func Run(ctx context.Context, cfg Config, stdout, stderr io.Writer) (err error) 
 	if err := flow.Wait(); err != nil && !errors.Is(err, context.Canceled) {
 		return err
 	}
+	w.report.say("all data stays in %s; the next start goes on from there", w.dir)
 	return auditErr
 }
 
@@ -86,6 +96,10 @@ func (w *whole) live(ctx, broken context.Context) {
 		ctx, cancel = context.WithTimeout(ctx, w.cfg.For)
 		defer cancel()
 	}
+	var past <-chan struct{}
+	if w.sim != nil && w.cfg.History > 0 {
+		past = w.sim.HistoryDone()
+	}
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	for {
@@ -94,6 +108,9 @@ func (w *whole) live(ctx, broken context.Context) {
 			return
 		case <-broken.Done():
 			return
+		case <-past:
+			w.report.pastIsFed(w)
+			past = nil
 		case <-tick.C:
 			w.report.progress(w)
 		}
@@ -107,10 +124,15 @@ func (w *whole) openData(context.Context) error {
 	}
 	dir, err := embedded.OpenDataDir(w.cfg.Data, kind)
 	if err != nil {
-		return err
+		return exit.With(exit.Usage, err)
 	}
 	w.dir = dir
-	file, err := os.OpenFile(filepath.Join(dir, "standalone.log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	release, err := embedded.LockDataDir(dir)
+	if err != nil {
+		return exit.With(exit.Usage, err)
+	}
+	w.closers = append(w.closers, release)
+	file, err := openLog(filepath.Join(dir, "standalone.log"))
 	if err != nil {
 		return fmt.Errorf("log file: %w", err)
 	}
@@ -120,6 +142,38 @@ func (w *whole) openData(context.Context) error {
 		slog.NewTextHandler(w.report, &slog.HandlerOptions{Level: slog.LevelError}),
 	))
 	return nil
+}
+
+// openLog appends to the log of earlier runs; one that has grown large makes
+// room and stays as the one before.
+func openLog(name string) (*os.File, error) {
+	const large = 16 << 20
+	if info, err := os.Stat(name); err == nil && info.Size() > large {
+		if err := os.Rename(name, name+".1"); err != nil {
+			return nil, err
+		}
+	}
+	return os.OpenFile(name, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+}
+
+// findAccounts demands a logged-in account for --real before anything starts.
+func (w *whole) findAccounts(context.Context) error {
+	if !w.cfg.Real {
+		return nil
+	}
+	stores, err := auth.Stores(w.tokenDir())
+	switch {
+	case len(stores) > 0: // a broken file among them is shown by ingest
+		return nil
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
+		return exit.With(exit.NeedsPerson, err)
+	}
+	remedy := "go run ./cmd/cardata login --client-id UUID"
+	if w.cfg.TokenDir != "" {
+		remedy += " --token-dir " + w.cfg.TokenDir
+	}
+	return exit.With(exit.NeedsPerson, fmt.Errorf("no account is logged in (looked in %s)\n"+
+		"log in once, with the client id from the portal:\n\n    %s\n\nand start again", w.tokenDir(), remedy))
 }
 
 func (w *whole) startInflux(ctx context.Context) error {
@@ -152,7 +206,11 @@ func (w *whole) startBroker(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	w.broker, err = embedded.StartBroker(embedded.BrokerConfig{Dir: filepath.Join(w.dir, "kafka"), Port: port})
+	names := pipeline.TopicsFor("cardata.")
+	w.broker, err = embedded.StartBroker(embedded.BrokerConfig{
+		Dir: filepath.Join(w.dir, "kafka"), Port: port, Group: "cardata-sink",
+		Topics: []string{names.Readings, names.Raw, names.Gaps, names.DeadLetters},
+	})
 	if err != nil {
 		return err
 	}
@@ -250,6 +308,7 @@ func (w *whole) setUpIngest(ctx context.Context) error {
 	}
 	cfg.HTTPAddr = addr
 	cfg.DataDir, cfg.TokenDir = w.dir, w.tokenDir()
+	cfg.KafkaCompression = "snappy" // the broker forces each batch to the disk: a fifth of the bytes
 	cfg.KafkaBrokers = []string{w.broker.Addr()}
 	cfg.TopicPartitions = embedded.Partitions
 	cfg.ReadingsRetention, cfg.RawRetention = embedded.Retention, embedded.Retention
