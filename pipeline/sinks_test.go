@@ -177,41 +177,6 @@ func TestRejectsFailsWhenTheLetterIsNotDurable(t *testing.T) {
 	}
 }
 
-func TestStoreSortsOutWhatIsNoReading(t *testing.T) {
-	produced := &keeper{}
-	var stored []schema.Reading
-	var gaps []schema.Gap
-	names := TopicsFor("t.")
-	ledger := NewLedger()
-	store := NewStore(names,
-		sinkFunc[schema.Reading](func(_ context.Context, b []schema.Reading) error { stored = append(stored, b...); return nil }),
-		sinkFunc[schema.Gap](func(_ context.Context, b []schema.Gap) error { gaps = append(gaps, b...); return nil }),
-		NewDeadLetters(produced, names.DeadLetters), ledger, NewFreshness())
-	good := schema.AppendReading(nil, reading("a", at(0), number(1)))
-	batch := []Record{
-		{Topic: names.Readings, Value: good, Time: at(0)},
-		{Topic: names.Readings, Value: []byte("rubbish"), Key: []byte("K"), Partition: 3, Offset: 99, Time: at(1)},
-		{Topic: names.Readings, Value: good, Time: at(2)},
-	}
-	if err := store.Handle(t.Context(), names.Readings, 3, batch); err != nil {
-		t.Fatal(err)
-	}
-	if len(stored) != 2 || ledger.Account(testGCID).ReadingsStored.Load() != 2 {
-		t.Errorf("stored %d, ledger %d, want 2", len(stored), ledger.Account(testGCID).ReadingsStored.Load())
-	}
-	if len(produced.records) != 1 || string(produced.records[0].Value) != "rubbish" ||
-		header(produced.records[0], HeaderTopic) != "t.readings/3/99" || header(produced.records[0], HeaderReason) != "invalid_record" {
-		t.Errorf("letters %+v", produced.records)
-	}
-	gap := schema.AppendGap(nil, &schema.Gap{GCID: testGCID, Start: at(0), End: at(1), Cause: schema.GapCrash})
-	if err := store.Handle(t.Context(), names.Gaps, 0, []Record{{Value: gap}, {Value: []byte("[]")}}); err != nil {
-		t.Fatal(err)
-	}
-	if len(gaps) != 1 || len(produced.records) != 2 {
-		t.Errorf("got %d gaps and %d letters, want 1 and 2", len(gaps), len(produced.records))
-	}
-}
-
 func TestFreshnessGivesTheLagOfTheFreshestReadingPerMinute(t *testing.T) {
 	f := NewFreshness()
 	late, fresh := *reading("a", at(0), number(1)), *reading("b", at(7), number(1))

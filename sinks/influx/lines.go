@@ -26,11 +26,20 @@ type lines struct {
 	ends   []int // end of line i in buf
 	owners []int // index of line i's item in the caller's batch
 
+	texts []pendingText // of the line being written
+	tail  []byte        // scratch of end
+
 	days   []dayKey // seen in this batch, in order of first sight
 	dayset map[dayKey]struct{}
 
 	zip    *zipper
 	unread atomic.Int32 // request bodies over buf that the transport has not closed
+}
+
+// pendingText is a text whose empty quotes are in the buffer.
+type pendingText struct {
+	at   int // of the closing quote
+	text string
 }
 
 type dayKey struct {
@@ -41,6 +50,7 @@ type dayKey struct {
 // reset empties l and keeps its memory.
 func (l *lines) reset() {
 	l.rewind()
+	clear(l.texts)
 	clear(l.days)
 	l.days = l.days[:0]
 	clear(l.dayset)
@@ -106,11 +116,7 @@ func (l *lines) reading(owner int, r *schema.Reading) error {
 	case schema.KindBool:
 		e.AddField("bool", lineprotocol.BoolValue(r.Value.Bool))
 	case schema.KindText:
-		if !utf8.ValidString(r.Value.Text) {
-			return errNotUTF8
-		}
-		e.AddField("text", lineprotocol.Value{}) // the empty string
-		return l.endText(owner, r.Value.Text, r.Time)
+		l.text("text", r.Value.Text)
 	case schema.KindNull:
 		e.AddField("absent", lineprotocol.BoolValue(true))
 	default:
@@ -121,9 +127,6 @@ func (l *lines) reading(owner int, r *schema.Reading) error {
 
 // gap appends the line of g for one of its cars, or without a car when vin is empty.
 func (l *lines) gap(owner int, g *schema.Gap, vin schema.VIN) error {
-	if !utf8.ValidString(string(g.Cause)) {
-		return errNotUTF8
-	}
 	seconds, _ := lineprotocol.FloatValue(g.End.Sub(g.Start).Seconds()) // a Duration is finite
 	e := l.start("gap")
 	e.AddTag("gcid", string(g.GCID))
@@ -132,8 +135,8 @@ func (l *lines) gap(owner int, g *schema.Gap, vin schema.VIN) error {
 	}
 	e.AddField("end", lineprotocol.IntValue(g.End.UnixMilli()))
 	e.AddField("seconds", seconds)
-	e.AddField("cause", lineprotocol.Value{})
-	return l.endText(owner, string(g.Cause), g.Start)
+	l.text("cause", string(g.Cause))
+	return l.end(owner, g.Start)
 }
 
 // day appends the mark that a write hit this day of this table.
@@ -155,9 +158,19 @@ func (l *lines) freshness(owner int, f *Freshness) error {
 }
 
 func (l *lines) start(measurement string) *lineprotocol.Encoder {
+	clear(l.texts)
+	l.texts = l.texts[:0]
 	l.enc.SetBuffer(l.buf) // also clears the error of an earlier line
 	l.enc.StartLine(measurement)
 	return &l.enc
+}
+
+// text adds a string field; end fills it in. The encoder itself writes line
+// feed, tab and carriage return as \n, \t and \r, which no InfluxDB turns back:
+// they take these characters as they are between quotes, and know only \" and \\.
+func (l *lines) text(field, text string) {
+	l.enc.AddField(field, lineprotocol.Value{}) // the empty string
+	l.texts = append(l.texts, pendingText{len(l.enc.Bytes()) - 1, text})
 }
 
 // end closes the line; on an error the line is not in l.
@@ -165,39 +178,39 @@ func (l *lines) end(owner int, t time.Time) error {
 	if t.IsZero() {
 		return errNoTime // the encoder would leave the time to the server
 	}
-	l.enc.EndLine(t)
-	if err := l.enc.Err(); err != nil {
-		return err
+	for i := range l.texts {
+		if !utf8.ValidString(l.texts[i].text) {
+			return errNotUTF8
+		}
 	}
-	l.keep(owner, l.enc.Bytes())
-	return nil
-}
-
-// endText closes a line whose last field is an empty string, and fills in the
-// text. The encoder itself writes line feed, tab and carriage return as \n, \t
-// and \r, which no InfluxDB turns back: they take these characters as they are
-// between quotes, and know only \" and \\.
-func (l *lines) endText(owner int, text string, t time.Time) error {
-	if t.IsZero() {
-		return errNoTime
-	}
-	at := len(l.enc.Bytes()) - 1 // the closing quote
 	l.enc.EndLine(t)
 	if err := l.enc.Err(); err != nil {
 		return err
 	}
 	b := l.enc.Bytes()
-	var tail [32]byte // closing quote, space, 20 digits, line feed
-	n := copy(tail[:], b[at:])
-	b = appendQuotedText(b[:at], text)
-	l.keep(owner, append(b, tail[:n]...))
+	if len(l.texts) > 0 {
+		b = l.fill(b)
+	}
+	l.buf = b
+	l.ends = append(l.ends, len(b))
+	l.owners = append(l.owners, owner)
 	return nil
 }
 
-func (l *lines) keep(owner int, buf []byte) {
-	l.buf = buf
-	l.ends = append(l.ends, len(buf))
-	l.owners = append(l.owners, owner)
+// fill puts the pending texts between their quotes.
+func (l *lines) fill(b []byte) []byte {
+	first := l.texts[0].at
+	l.tail = append(l.tail[:0], b[first:]...)
+	b = b[:first]
+	for i, p := range l.texts {
+		end := len(l.tail)
+		if i+1 < len(l.texts) {
+			end = l.texts[i+1].at - first
+		}
+		b = appendQuotedText(b, p.text)
+		b = append(b, l.tail[p.at-first:end]...)
+	}
+	return b
 }
 
 // appendQuotedText appends what stands between the quotes of a string field.

@@ -12,6 +12,8 @@ import (
 const (
 	TableReadings = "readings"
 	TableGaps     = "gaps"
+	TableSessions = "charging_sessions" // and their blocks
+	TableVehicles = "vehicles"
 )
 
 var (

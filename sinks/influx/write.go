@@ -27,10 +27,10 @@ type batch struct {
 	c        *Client
 	l        *lines
 	op       string
-	size     int  // items as given by the caller
-	marks    bool // marks are never dead letters, see reject
-	refused  int
-	rejected []pipeline.Rejection
+	size     int                  // items as given by the caller
+	marks    bool                 // marks are never dead letters, see reject
+	refused  int                  // items, as counted towards the server's fault
+	rejected []pipeline.Rejection // in the order of the lines; an item with several comes once or more
 }
 
 func (c *Client) newBatch(op string, size int) *batch {
@@ -89,7 +89,10 @@ func (b *batch) store(ctx context.Context, lo, hi int) error {
 		b.c.Stats.Points.Add(int64(hi - lo))
 		return nil
 	}
-	if hi-lo == 1 {
+	// Both servers keep the younger lines of a request that reaches behind their
+	// retention, so that the lines of one item need no halving for that.
+	old := ref.reason() == ReasonRetention && b.l.owners[lo] == b.l.owners[hi-1]
+	if hi-lo == 1 || old && !b.marks {
 		return b.reject(b.l.owners[lo], ref)
 	}
 	b.c.Stats.Halvings.Add(1)
@@ -111,6 +114,14 @@ func (b *batch) reject(i int, ref *refusal) error {
 			return nil
 		}
 		return b.serverTrouble("refuses a mark", ref)
+	}
+	again := len(b.rejected) > 0 && b.rejected[len(b.rejected)-1].Index == i // a session may have hundreds of lines
+	if again {
+		return nil
+	}
+	if ref.reason() == ReasonRetention {
+		// A backfill may bring whole batches that are older than the operator keeps.
+		return b.note(pipeline.Rejection{Index: i, Reason: ReasonRetention, Text: ref.text})
 	}
 	b.refused++
 	if b.refused > freeRejections && b.refused*maxRejectedPart > b.size {

@@ -16,7 +16,7 @@ type Config struct {
 
 	TopicPartitions   int           `split_words:"true" default:"12" desc:"partitions of topics that are missing and created, 1 to 1000"`
 	TopicReplication  int           `split_words:"true" default:"1" desc:"replicas of topics that are missing and created, 1 to 15; 3 in a cluster"`
-	ReadingsRetention time.Duration `split_words:"true" default:"168h" desc:"retention of created topics readings and gaps, 1h to 8760h"`
+	ReadingsRetention time.Duration `split_words:"true" default:"168h" desc:"retention of created topics readings, gaps, charging-sessions and vehicles, 1h to 8760h"`
 	RawRetention      time.Duration `split_words:"true" default:"168h" desc:"retention of created topics raw and dead-letters, 1h to 720h (personal data)"`
 
 	InfluxURL     string          `split_words:"true" required:"true" desc:"address of InfluxDB 1.8, 2.x or 3.x, http:// or https://"`

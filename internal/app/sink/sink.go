@@ -1,4 +1,5 @@
-// Package sink wires the sink process: Kafka's readings and gaps into InfluxDB.
+// Package sink wires the sink process: Kafka's readings, gaps, charging sessions
+// and vehicle records into InfluxDB.
 package sink
 
 import (
@@ -6,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -30,13 +32,28 @@ type Sink struct {
 	consumer  *kafka.Consumer
 	producer  *kafka.Producer
 	influx    *influx.Client
-	readings  *pipeline.Retry[schema.Reading]
-	gaps      *pipeline.Retry[schema.Gap]
+	stages    []stage
 	store     *pipeline.Store
 	ledger    *pipeline.Ledger
 	freshness *pipeline.Freshness
 	metrics   *prometheus.Registry
 	server    *ops.Server
+}
+
+// stage is what is seen from outside of the writes of one kind of record.
+type stage struct {
+	stats *pipeline.RetryStats
+	away  func() error
+}
+
+// through gives what a write of one kind goes through, outermost first: what can
+// never be stored is kept as a dead letter, what may pass later is tried again,
+// then the store itself.
+func through[T any](s *Sink, name string, to pipeline.Sink[T], letters *pipeline.DeadLetters, letter func(*T) pipeline.Letter) pipeline.Sink[T] {
+	policy := backoff.Policy{Base: 500 * time.Millisecond, Cap: 30 * time.Second}
+	retry := pipeline.NewRetry(to, policy, s.log.With("records", name))
+	s.stages = append(s.stages, stage{&retry.Stats, retry.Away})
+	return pipeline.NewRejects(retry, letters, letter)
 }
 
 // Run is New and Run in one, for a process of its own.
@@ -66,20 +83,17 @@ func New(ctx context.Context, cfg Config, log *slog.Logger) (*Sink, error) {
 	}
 	s.producer = s.kafka.NewProducer(topics.Producer(s.names))
 	s.consumer = s.kafka.NewConsumer(kafka.ConsumerConfig{
-		Group: cfg.KafkaGroup, Topics: []string{s.names.Readings, s.names.Gaps},
+		Group: cfg.KafkaGroup, Topics: []string{s.names.Readings, s.names.Gaps, s.names.ChargingSessions, s.names.Vehicles},
 		MaxBatch: cfg.BatchReadings, MaxWait: cfg.BatchWait, Parallel: cfg.Parallel, DrainTimeout: cfg.DrainTimeout,
 	})
 
-	// What a write goes through, outermost first: what can never be stored is kept
-	// as a dead letter, what may pass later is tried again, InfluxDB.
 	letters := pipeline.NewDeadLetters(s.producer, s.names.DeadLetters)
-	policy := backoff.Policy{Base: 500 * time.Millisecond, Cap: 30 * time.Second}
-	s.readings = pipeline.NewRetry(pipeline.Sink[schema.Reading](influx.NewReadingSink(s.influx)), policy, log)
-	s.gaps = pipeline.NewRetry(pipeline.Sink[schema.Gap](influx.NewGapSink(s.influx)), policy, log)
-	s.store = pipeline.NewStore(s.names,
-		pipeline.NewRejects(s.readings, letters, pipeline.ReadingLetter),
-		pipeline.NewRejects(s.gaps, letters, pipeline.GapLetter),
-		letters, s.ledger, s.freshness)
+	s.store = pipeline.NewStore(s.names, pipeline.Sinks{
+		Readings: through(s, "readings", influx.NewReadingSink(s.influx), letters, pipeline.ReadingLetter),
+		Gaps:     through(s, "gaps", influx.NewGapSink(s.influx), letters, pipeline.GapLetter),
+		Sessions: through(s, "sessions", influx.NewSessionSink(s.influx), letters, pipeline.SessionLetter),
+		Vehicles: through(s, "vehicles", influx.NewVehicleSink(s.influx), letters, pipeline.VehicleLetter),
+	}, letters, s.ledger, s.freshness)
 
 	s.metrics = s.registry()
 	if s.server, err = ops.Listen(ctx, cfg.HTTPAddr, s.metrics, s.checks(), log); err != nil {
@@ -184,7 +198,8 @@ func (s *Sink) registry() *prometheus.Registry {
 	ops.Counters(r, "producer", &s.producer.Stats)
 	ops.Counters(r, "influx", &s.influx.Stats)
 	ops.Counters(r, "store", &s.store.Stats)
-	ops.Counters(r, "write", &s.readings.Stats)
+	ops.Counter(r, "write_retries", "Count of writes to InfluxDB that were tried again.", s.total(func(st *pipeline.RetryStats) *atomic.Int64 { return &st.Retries }))
+	ops.Counter(r, "write_outages", "Count of times that InfluxDB took no writes.", s.total(func(st *pipeline.RetryStats) *atomic.Int64 { return &st.Outages }))
 	ops.Ledger(r, s.ledger)
 	ops.Gauge(r, "consumer_lag_records", "Records of the assigned partitions that are not stored yet.", func() float64 {
 		return float64(s.Behind())
@@ -193,6 +208,17 @@ func (s *Sink) registry() *prometheus.Registry {
 		return float64(len(s.consumer.Status().Partitions))
 	})
 	return r
+}
+
+// total adds up one figure over all kinds of records.
+func (s *Sink) total(figure func(*pipeline.RetryStats) *atomic.Int64) func() int64 {
+	return func() int64 {
+		var sum int64
+		for _, st := range s.stages {
+			sum += figure(st.stats).Load()
+		}
+		return sum
+	}
 }
 
 // Behind gives the number of records of the assigned partitions not stored yet.
@@ -215,8 +241,10 @@ func (s *Sink) checks() []ops.Check {
 			return nil
 		}},
 		{Name: "influxdb", Test: func(ctx context.Context) error {
-			if err := s.readings.Away(); err != nil {
-				return err
+			for _, st := range s.stages {
+				if err := st.away(); err != nil {
+					return err
+				}
 			}
 			return s.influx.Ping(ctx)
 		}},
