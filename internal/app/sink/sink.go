@@ -19,7 +19,6 @@ import (
 	"github.com/cardata-pipeline/cardata-pipeline/internal/exit"
 	"github.com/cardata-pipeline/cardata-pipeline/pipeline"
 	"github.com/cardata-pipeline/cardata-pipeline/pipeline/kafka"
-	"github.com/cardata-pipeline/cardata-pipeline/schema"
 	"github.com/cardata-pipeline/cardata-pipeline/sinks/influx"
 )
 
