@@ -19,7 +19,7 @@ import (
 // Main runs the command line args, without the program's name. It prints what
 // went wrong to stderr; the error it returns carries the exit code.
 func Main(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) error {
-	root := New()
+	root := New() //nolint:contextcheck // cobra hands the context to RunE
 	root.SetArgs(args)
 	root.SetIn(stdin)
 	root.SetOut(stdout)
@@ -47,7 +47,10 @@ Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 needs a person such as
 	}
 	root.SuggestionsMinimumDistance = 2
 	root.SetFlagErrorFunc(usage)
-	root.AddCommand(loginCommand(), simulateCommand(), normalizeCommand())
+	root.AddCommand(
+		loginCommand(), doctorCommand(), statusCommand(), vehiclesCommand(), containersCommand(), quotaCommand(),
+		simulateCommand(), normalizeCommand(),
+	)
 	return root
 }
 

@@ -11,7 +11,7 @@ import (
 	"github.com/cardata-pipeline/cardata-pipeline/internal/app/simulate"
 )
 
-func loginCommand() *cobra.Command { //nolint:contextcheck // cobra hands the context to RunE
+func loginCommand() *cobra.Command {
 	var cfg login.Config
 	cmd := &cobra.Command{
 		Use:   "login --client-id UUID",
