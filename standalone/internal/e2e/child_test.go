@@ -20,7 +20,7 @@ import (
 
 // child is ingest, sink or standalone as a process of its own.
 type child struct {
-	t    *testing.T
+	t    testing.TB
 	name string
 	cmd  *exec.Cmd
 	addr chan string   // of metrics and health, once it is up; capacity 1
@@ -31,7 +31,7 @@ type child struct {
 
 // start runs a binary built by TestMain with the given environment and
 // arguments. What it prints is shown when the test fails.
-func start(t *testing.T, name string, env map[string]string, args ...string) *child {
+func start(t testing.TB, name string, env map[string]string, args ...string) *child {
 	t.Helper()
 	c := &child{t: t, name: name, addr: make(chan string, 1), done: make(chan struct{})}
 	file, err := os.CreateTemp(t.TempDir(), name+"-*.log")
@@ -103,10 +103,17 @@ func (c *child) kill() {
 	<-c.done
 }
 
+func (c *child) signal(s syscall.Signal) {
+	c.t.Helper()
+	if err := c.cmd.Process.Signal(s); err != nil {
+		c.t.Fatalf("%s: %v", c.name, err)
+	}
+}
+
 // terminate asks it to stop and gives its exit code.
 func (c *child) terminate() int {
 	c.t.Helper()
-	_ = c.cmd.Process.Signal(syscall.SIGTERM)
+	c.signal(syscall.SIGTERM)
 	select {
 	case <-c.done:
 	case <-time.After(30 * time.Second):
@@ -192,7 +199,7 @@ func (o *output) Write(p []byte) (int, error) {
 }
 
 // text gives all that was printed so far.
-func (o *output) text(t *testing.T) string {
+func (o *output) text(t testing.TB) string {
 	t.Helper()
 	text, err := os.ReadFile(o.file.Name())
 	if err != nil {

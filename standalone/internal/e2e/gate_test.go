@@ -96,7 +96,7 @@ func (g *gate) away() {
 }
 
 // here gives it back.
-func (g *gate) here(t *testing.T) {
+func (g *gate) here(t testing.TB) {
 	t.Helper()
 	l, err := net.Listen("tcp", g.addr)
 	if err != nil {
@@ -121,7 +121,7 @@ func (c *gatedConn) Close() error {
 }
 
 // proxy passes everything through to target while its gate is there.
-func proxy(t *testing.T, target string) *gate {
+func proxy(t testing.TB, target string) *gate {
 	t.Helper()
 	g, err := newGate("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -26,6 +26,7 @@ func TestGarbledPayloads(t *testing.T) {
 	if got := r.audit(); got.Unreadable == 0 {
 		t.Error("nothing was garbled: that proves nothing")
 	}
+	r.ledgerHolds()
 	want := make(map[schema.VIN][]simulator.Entry)
 	for _, a := range r.sim.Accounts() {
 		for e := range r.sim.Ledger().Entries(a.GCID) {
@@ -164,6 +165,7 @@ func TestBadInput(t *testing.T) {
 	if got := r.audit(); got.Gaps > 0 { // holds each reading against InfluxDB
 		t.Errorf("%d gaps, want none", got.Gaps)
 	}
+	r.ledgerHolds()
 	letters := r.records(topics.DeadLetters)
 	for name, in := range inputs {
 		found := 0

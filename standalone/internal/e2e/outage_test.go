@@ -72,11 +72,11 @@ func TestInfluxAway(t *testing.T) {
 	r.startSink()
 	r.until("readings in InfluxDB", time.Minute, func() bool { return r.sink.metric("cardata_store_readings_total") > 10_000 })
 	r.influx.away()
-	r.pass(2 * time.Second) // commits of what was written before
+	r.pass(4 * time.Second) // commits of what was written before
 	committed := func() int64 { return r.broker.End(topics.Readings) - r.broker.Behind(group, topics.Readings) }
 	r.until("InfluxDB away long enough for something to be behind", time.Minute, func() bool { return r.broker.Behind(group, topics.Readings) > 1000 })
 	before := committed()
-	r.pass(away - 2*time.Second)
+	r.pass(away - 4*time.Second)
 	if after := committed(); after != before {
 		t.Errorf("%d records were committed while InfluxDB was away", after-before)
 	}
@@ -124,5 +124,69 @@ func TestJournalFull(t *testing.T) {
 	}
 	if n := r.sim.Stats.Connects.Load(); n != 2 {
 		t.Errorf("%d connections, want the first one of each account to have lasted", n)
+	}
+}
+
+// A journal that is full when ingest is killed is still full at the next start:
+// both lives record what they could not take.
+func TestKilledWhileJournalFull(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, simulator.Config{Accounts: 2, Cars: 5, History: 72 * time.Hour, Speed: 7200})
+	small := map[string]string{"JOURNAL_MAX_MIB": "16", "JOURNAL_RESERVE_MIB": "1"}
+	r.startIngest(small)
+	r.startSink()
+	r.handed(10_000)
+	r.kafka.away()
+	r.until("journal full", time.Minute, func() bool { return r.ingest.metric("cardata_journal_full") == 1 })
+	r.historyDone()
+	r.ingest.kill()
+	r.startIngest(small)
+	r.subscribed()
+	r.until("both accounts refused again", time.Minute, func() bool { return r.ingest.metric("cardata_intake_messages_refused_total") > 50 })
+	r.kafka.here(t)
+	r.until("journal takes messages again", time.Minute, func() bool { return r.ingest.metric("cardata_journal_full") == 0 })
+	r.more(300)
+	r.settle()
+	if got := r.audit(); got.InGap == 0 {
+		t.Error("nothing inside a gap: that proves nothing")
+	}
+	for _, a := range r.sim.Accounts() {
+		for _, cause := range r.causes(a.GCID) {
+			if cause != schema.GapJournalFull {
+				t.Errorf("cause %s, want %s", cause, schema.GapJournalFull)
+			}
+		}
+	}
+}
+
+// Outages and crashes that overlap lose no more than they do alone.
+func TestTroubleUponTrouble(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, simulator.Config{Accounts: 2, Cars: 4, History: 240 * time.Hour, Speed: 3600})
+	r.startIngest()
+	r.startSink()
+	r.handed(20_000)
+	r.kafka.away()
+	r.handed(60_000)
+	down := time.Now()
+	r.ingest.kill()
+	r.influx.away()
+	r.sink.kill()
+	r.startIngest() // without Kafka
+	r.subscribed()
+	up := time.Now()
+	r.startSink() // without Kafka and InfluxDB
+	r.handed(120_000)
+	r.kafka.here(t)
+	r.handed(180_000)
+	r.kafka.away() // while the journal drains
+	r.pass(2 * time.Second)
+	r.influx.here(t)
+	r.kafka.here(t)
+	r.historyDone()
+	r.settle()
+	r.audit()
+	for _, a := range r.sim.Accounts() {
+		r.within(r.gaps(a.GCID, schema.GapCrash)[0], down, up)
 	}
 }

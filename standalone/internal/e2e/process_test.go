@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"syscall"
 	"testing"
 	"time"
 
@@ -19,6 +20,56 @@ func TestHistoryThenLive(t *testing.T) {
 	if got := r.audit(); got.InGap > 0 || got.Gaps > 0 {
 		t.Errorf("%d readings inside %d gaps, want none", got.InGap, got.Gaps)
 	}
+	r.ledgerHolds()
+}
+
+// ledgerHolds demands that the counters of both processes add up, as they must
+// within one life of each once nothing is in flight.
+func (r *rig) ledgerHolds() {
+	r.t.Helper()
+	in := func(name string) int64 { return int64(r.ingest.metric("cardata_" + name + "_total")) }
+	stored := int64(r.sink.metric("cardata_ledger_readings_stored_total"))
+	for _, sum := range []struct {
+		rule      string
+		got, want int64
+	}{
+		{"messages handed over = received", in("intake_messages_received"), r.sim.Ledger().Total().Messages},
+		{"received = journaled + refused", in("intake_messages_journaled") + in("intake_messages_refused"), in("intake_messages_received")},
+		{"journaled = normalised + dead-lettered", in("ledger_messages_normalised") + in("ledger_messages_dead_lettered"), in("ledger_messages_journaled")},
+		{"journaled = read back", in("ledger_messages_journaled"), in("intake_messages_journaled")},
+		{
+			"readings = produced + duplicates + skipped + minimised",
+			in("ledger_readings_produced") + in("ledger_readings_duplicate") + in("ledger_readings_skipped") + in("ledger_readings_minimised"), in("ledger_readings"),
+		},
+		{"produced = in Kafka", in("ledger_readings_produced"), r.broker.End(topics.Readings)},
+		{"produced = stored", stored, in("ledger_readings_produced")},
+		{"dead letters = in Kafka", in("ledger_dead_letters"), r.broker.End(topics.DeadLetters)},
+	} {
+		if sum.got != sum.want {
+			r.t.Errorf("%s: %d and %d", sum.rule, sum.got, sum.want)
+		}
+	}
+}
+
+// A process that stands still for a while, as with a suspended machine, holds
+// the stream up and loses nothing.
+func TestStoodStill(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, simulator.Config{Accounts: 1, Cars: 4, History: 120 * time.Hour, Speed: 3600})
+	r.startIngest()
+	r.startSink()
+	r.handed(20_000)
+	for _, c := range []*child{r.ingest, r.sink} {
+		c.signal(syscall.SIGSTOP)
+		r.pass(3 * time.Second)
+		c.signal(syscall.SIGCONT)
+	}
+	r.historyDone()
+	r.settle()
+	if got := r.audit(); got.InGap > 0 || got.Gaps > 0 {
+		t.Errorf("%d readings inside %d gaps, want none", got.InGap, got.Gaps)
+	}
+	r.ledgerHolds()
 }
 
 // A crash of ingest loses what was on its way, and says so: the gap is at most

@@ -34,7 +34,7 @@ var topics = pipeline.TopicsFor("cardata.")
 
 // rig is the world of one test around ingest and sink.
 type rig struct {
-	t        *testing.T
+	t        testing.TB
 	dir      string
 	sim      *simulator.Simulator
 	broker   *embedded.Broker
@@ -47,7 +47,7 @@ type rig struct {
 }
 
 // newRig starts everything but ingest and sink, and logs all accounts in.
-func newRig(t *testing.T, cfg simulator.Config) *rig {
+func newRig(t testing.TB, cfg simulator.Config) *rig {
 	t.Helper()
 	r := &rig{t: t, dir: t.TempDir()}
 	r.database = "e2e_" + strconv.FormatInt(time.Now().UnixNano(), 36)
