@@ -26,7 +26,7 @@ func fullSession() schema.ChargingSession {
 		Public: []schema.ChargingPoint{{Provider: "P", Street: "S", PostalCode: "00000", City: "C"}, {}},
 		Cost:   &schema.ChargingCost{Currency: "EUR", Calculated: new(6.89), Savings: new(0.0)},
 		Errors: []schema.ChargingError{{Time: at, Hint: "SYNTHETIC_HINT"}, {Hint: "x"}, {}},
-		Blocks: []schema.ChargingBlock{{at, at.Add(time.Minute), 3.2}, {Start: at.Add(time.Minute), AverageGridKW: -10.8}},
+		Blocks: []schema.ChargingBlock{{Start: at, End: at.Add(time.Minute), AverageGridKW: 3.2}, {Start: at.Add(time.Minute), AverageGridKW: -10.8}},
 		Source: schema.SourceREST, Fetched: at.Add(3*time.Hour + time.Microsecond),
 	}
 }

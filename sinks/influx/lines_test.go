@@ -60,6 +60,21 @@ func TestLinesAreWrittenAsTheDataDictionarySays(t *testing.T) {
 		"gap without a car": {func(l *lines) error {
 			return l.gap(0, &schema.Gap{GCID: "g", Start: at, End: at, Cause: schema.GapRefused}, "")
 		}, `gap,gcid=g end=1780000000000i,seconds=0,cause="refused" 1780000000000000005`},
+		"several texts": {func(l *lines) error {
+			return l.vehicle(0, &schema.Vehicle{VIN: "WBY00000000000001", Kind: schema.VehicleImage, Fetched: at, Facts: []schema.Fact{
+				{Name: "a", Value: schema.Value{Kind: schema.KindText, Text: "x\"\n"}},
+				{Name: "b", Value: schema.Value{Kind: schema.KindText}},
+				{Name: "c", Value: schema.Value{Kind: schema.KindNumber, Number: 2}},
+				{Name: "d", Value: schema.Value{Kind: schema.KindText, Text: "y"}},
+			}})
+		}, "vehicle,kind=image,vin=WBY00000000000001 facts=4i,a.text=\"x\\\"\n\",b.text=\"\",c.number=2,d.text=\"y\" 1780000000000000005"},
+		"running session": {func(l *lines) error {
+			s := schema.ChargingSession{VIN: "WBY00000000000001", Start: at, Fetched: at, Source: schema.SourceREST}
+			return l.session(0, &s)
+		}, `charging_session,vin=WBY00000000000001 running=true,blocks=0i,errors=0i,fetched=1780000000000i,source="rest" 1780000000000000005`},
+		"block without end": {func(l *lines) error {
+			return l.block(0, &schema.ChargingSession{VIN: "WBY00000000000001", Start: at}, &schema.ChargingBlock{Start: at, AverageGridKW: -1})
+		}, `charging_block,vin=WBY00000000000001 session=1780000000000i,average_grid_kw=-1 1780000000000000005`},
 		"day": {func(l *lines) error {
 			return l.day(0, &Day{VIN: "WBY00000000000001", Table: "readings", Day: at, Touched: at})
 		}, `day,table=readings,vin=WBY00000000000001 touched=1780000000000i 1779926400000000000`},

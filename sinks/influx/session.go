@@ -112,12 +112,13 @@ func (l *lines) sessionTexts(s *schema.ChargingSession) {
 	if c := s.Cost; c != nil {
 		add("currency", c.Currency)
 	}
-	var providers, points, hints []string
+	providers, points := make([]string, 0, len(s.Public)), make([]string, 0, len(s.Public))
 	for i := range s.Public {
 		p := &s.Public[i]
 		providers = append(providers, p.Provider)
 		points = append(points, joined(", ", p.Provider, p.Street, joined(" ", p.PostalCode, p.City)))
 	}
+	hints := make([]string, 0, len(s.Errors))
 	for i := range s.Errors {
 		hints = append(hints, s.Errors[i].Hint)
 	}
