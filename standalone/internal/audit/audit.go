@@ -130,12 +130,13 @@ func Check(ctx context.Context, db *influx.Client, ledger Ledger, account simula
 func (a *Account) note(car fates, e *simulator.Entry) {
 	id := identity{e.Descriptor, e.Measured.UnixNano()}
 	f := car[id]
-	if f == nil {
+	switch {
+	case f == nil:
 		f = &fate{}
 		car[id] = f
-	} else if f.handings[len(f.handings)-1].value == e.Truth {
+	case f.handings[len(f.handings)-1].value == e.Truth:
 		a.Duplicates++
-	} else {
+	default:
 		a.Revised++
 	}
 	f.handings = append(f.handings, handing{int(a.Sent), e.Conn, e.Handed, e.Truth})

@@ -48,7 +48,7 @@ func entries(n int, conn uint64, from time.Time) sent {
 
 func (s sent) Entries(schema.GCID) iter.Seq[simulator.Entry] { return slices.Values(s) }
 
-// stored brings into InfluxDB what keep lets through.
+// store brings into InfluxDB what keep lets through.
 func store(t *testing.T, db *influx.Client, s sent, keep func(i int, e *simulator.Entry) bool) {
 	t.Helper()
 	var batch []schema.Reading
@@ -92,9 +92,10 @@ func TestCheckFindsWhatIsPlanted(t *testing.T) {
 		plant func(t *testing.T, db *influx.Client, s sent)
 		want  audit.Account // Lost, Wrong, InGap, Unknown, Gaps count
 	}{
-		"all there": {plant: func(t *testing.T, db *influx.Client, s sent) { store(t, db, s, all) }},
+		"all there": {plant: func(t *testing.T, db *influx.Client, s sent) { t.Helper(); store(t, db, s, all) }},
 		"one lost": {
 			plant: func(t *testing.T, db *influx.Client, s sent) {
+				t.Helper()
 				store(t, db, s, func(i int, _ *simulator.Entry) bool { return i != 7 })
 			},
 			want: audit.Account{Lost: 1},
@@ -102,6 +103,7 @@ func TestCheckFindsWhatIsPlanted(t *testing.T) {
 		"all lost": {plant: func(*testing.T, *influx.Client, sent) {}, want: audit.Account{Lost: n}},
 		"a value changed": {
 			plant: func(t *testing.T, db *influx.Client, s sent) {
+				t.Helper()
 				store(t, db, s, func(i int, e *simulator.Entry) bool {
 					if i == 7 {
 						e.Truth.Number = 7.5
@@ -113,6 +115,7 @@ func TestCheckFindsWhatIsPlanted(t *testing.T) {
 		},
 		"a type changed": {
 			plant: func(t *testing.T, db *influx.Client, s sent) {
+				t.Helper()
 				store(t, db, s, func(i int, e *simulator.Entry) bool {
 					if i == 7 {
 						e.Truth = schema.Value{Kind: schema.KindText, Text: "7"}
@@ -124,6 +127,7 @@ func TestCheckFindsWhatIsPlanted(t *testing.T) {
 		},
 		"a moment changed": {
 			plant: func(t *testing.T, db *influx.Client, s sent) {
+				t.Helper()
 				store(t, db, s, func(i int, e *simulator.Entry) bool {
 					if i == 7 {
 						e.Measured = e.Measured.Add(time.Millisecond)
@@ -136,6 +140,7 @@ func TestCheckFindsWhatIsPlanted(t *testing.T) {
 		"the end of a connection inside a gap": {
 			conns: 10,
 			plant: func(t *testing.T, db *influx.Client, s sent) {
+				t.Helper()
 				store(t, db, s, func(i int, _ *simulator.Entry) bool { return i < 7 || i >= 10 })
 				storeGap(t, db, at(6.5), at(9.5), schema.GapCrash)
 			},
@@ -144,6 +149,7 @@ func TestCheckFindsWhatIsPlanted(t *testing.T) {
 		"one of them before the gap": {
 			conns: 10,
 			plant: func(t *testing.T, db *influx.Client, s sent) {
+				t.Helper()
 				store(t, db, s, func(i int, _ *simulator.Entry) bool { return i < 6 || i >= 10 })
 				storeGap(t, db, at(8.5), at(9.5), schema.GapCrash)
 			},
@@ -152,6 +158,7 @@ func TestCheckFindsWhatIsPlanted(t *testing.T) {
 		"one of them after the gap": {
 			conns: 10,
 			plant: func(t *testing.T, db *influx.Client, s sent) {
+				t.Helper()
 				store(t, db, s, func(i int, _ *simulator.Entry) bool { return i < 8 || i >= 11 })
 				storeGap(t, db, at(7.5), at(9.5), schema.GapCrash)
 			},
@@ -159,6 +166,7 @@ func TestCheckFindsWhatIsPlanted(t *testing.T) {
 		},
 		"inside a gap, yet a later message of the connection arrived": {
 			plant: func(t *testing.T, db *influx.Client, s sent) {
+				t.Helper()
 				store(t, db, s, func(i int, _ *simulator.Entry) bool { return i != 7 })
 				storeGap(t, db, at(6.5), at(9.5), schema.GapCrash)
 			},
@@ -166,6 +174,7 @@ func TestCheckFindsWhatIsPlanted(t *testing.T) {
 		},
 		"the same with a full journal": {
 			plant: func(t *testing.T, db *influx.Client, s sent) {
+				t.Helper()
 				store(t, db, s, func(i int, _ *simulator.Entry) bool { return i != 7 })
 				storeGap(t, db, at(6.5), at(9.5), schema.GapJournalFull)
 			},
@@ -174,6 +183,7 @@ func TestCheckFindsWhatIsPlanted(t *testing.T) {
 		"a gap of another account": {
 			conns: 10,
 			plant: func(t *testing.T, db *influx.Client, s sent) {
+				t.Helper()
 				store(t, db, s, func(i int, _ *simulator.Entry) bool { return i < 7 || i >= 10 })
 				gap := schema.Gap{GCID: "00000000-0000-4000-8000-000000000002", VINs: []schema.VIN{vin}, Start: at(6.5), End: at(9.5), Cause: schema.GapCrash}
 				if err := influx.NewGapSink(db).Write(t.Context(), []schema.Gap{gap}); err != nil {

@@ -33,7 +33,7 @@ func BenchmarkIngest(b *testing.B) {
 
 // drained holds the feed and waits until Kafka has all of the journal.
 func (r *rig) drained() {
-	r.t.Helper()
+	r.tb.Helper()
 	r.sim.Pause()
 	sent := float64(r.sim.Ledger().Total().Messages)
 	r.until("journal drained", 5*time.Minute, func() bool {

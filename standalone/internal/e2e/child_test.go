@@ -20,7 +20,7 @@ import (
 
 // child is ingest, sink or standalone as a process of its own.
 type child struct {
-	t    testing.TB
+	tb   testing.TB
 	name string
 	cmd  *exec.Cmd
 	addr chan string   // of metrics and health, once it is up; capacity 1
@@ -31,12 +31,12 @@ type child struct {
 
 // start runs a binary built by TestMain with the given environment and
 // arguments. What it prints is shown when the test fails.
-func start(t testing.TB, name string, env map[string]string, args ...string) *child {
-	t.Helper()
-	c := &child{t: t, name: name, addr: make(chan string, 1), done: make(chan struct{})}
-	file, err := os.CreateTemp(t.TempDir(), name+"-*.log")
+func start(tb testing.TB, name string, env map[string]string, args ...string) *child {
+	tb.Helper()
+	c := &child{tb: tb, name: name, addr: make(chan string, 1), done: make(chan struct{})}
+	file, err := os.CreateTemp(tb.TempDir(), name+"-*.log")
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	c.out = &output{file: file, line: c.line}
 	c.cmd = exec.Command(filepath.Join(binaries, name), args...)
@@ -50,22 +50,22 @@ func start(t testing.TB, name string, env map[string]string, args ...string) *ch
 	}
 	c.cmd.Stdout, c.cmd.Stderr = c.out, c.out
 	if err := c.cmd.Start(); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	go func() { // ends with the process
 		_ = c.cmd.Wait()
 		close(c.done)
 	}()
-	t.Cleanup(c.clean)
+	tb.Cleanup(c.clean)
 	return c
 }
 
 func (c *child) clean() {
 	c.kill()
-	if c.t.Failed() {
+	if c.tb.Failed() {
 		text, _ := os.ReadFile(c.out.file.Name())
 		const limit = 12_000
-		c.t.Logf("%s (pid %d) said:\n%s", c.name, c.cmd.Process.Pid, text[max(0, len(text)-limit):])
+		c.tb.Logf("%s (pid %d) said:\n%s", c.name, c.cmd.Process.Pid, text[max(0, len(text)-limit):])
 	}
 	_ = c.out.file.Close()
 }
@@ -86,13 +86,13 @@ func (c *child) line(line []byte) {
 
 // ready waits until the process has said where it listens.
 func (c *child) ready() *child {
-	c.t.Helper()
+	c.tb.Helper()
 	select {
 	case c.http = <-c.addr:
 	case <-c.done:
-		c.t.Fatalf("%s has ended: %v", c.name, c.cmd.ProcessState)
+		c.tb.Fatalf("%s has ended: %v", c.name, c.cmd.ProcessState)
 	case <-time.After(30 * time.Second):
-		c.t.Fatalf("%s is not up after 30 s", c.name)
+		c.tb.Fatalf("%s is not up after 30 s", c.name)
 	}
 	return c
 }
@@ -104,20 +104,20 @@ func (c *child) kill() {
 }
 
 func (c *child) signal(s syscall.Signal) {
-	c.t.Helper()
+	c.tb.Helper()
 	if err := c.cmd.Process.Signal(s); err != nil {
-		c.t.Fatalf("%s: %v", c.name, err)
+		c.tb.Fatalf("%s: %v", c.name, err)
 	}
 }
 
 // terminate asks it to stop and gives its exit code.
 func (c *child) terminate() int {
-	c.t.Helper()
+	c.tb.Helper()
 	c.signal(syscall.SIGTERM)
 	select {
 	case <-c.done:
 	case <-time.After(30 * time.Second):
-		c.t.Fatalf("%s does not stop within 30 s of SIGTERM", c.name)
+		c.tb.Fatalf("%s does not stop within 30 s of SIGTERM", c.name)
 	}
 	return c.cmd.ProcessState.ExitCode()
 }
@@ -134,38 +134,38 @@ func (c *child) ended() bool {
 
 // metric reads one figure of /metrics.
 func (c *child) metric(name string) float64 {
-	c.t.Helper()
+	c.tb.Helper()
 	body, _ := c.get("/metrics")
 	for line := range strings.Lines(body) {
 		if rest, ok := strings.CutPrefix(line, name+" "); ok {
 			v, err := strconv.ParseFloat(strings.TrimSpace(rest), 64)
 			if err != nil {
-				c.t.Fatalf("%s: metric %s: %v", c.name, name, err)
+				c.tb.Fatalf("%s: metric %s: %v", c.name, name, err)
 			}
 			return v
 		}
 	}
-	c.t.Fatalf("%s has no metric %s", c.name, name)
+	c.tb.Fatalf("%s has no metric %s", c.name, name)
 	return 0
 }
 
 // get asks the process by HTTP.
 func (c *child) get(path string) (body string, status int) {
-	c.t.Helper()
+	c.tb.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+c.http+path, nil)
 	if err != nil {
-		c.t.Fatal(err)
+		c.tb.Fatal(err)
 	}
 	resp, err := client.Do(req)
 	if err != nil {
-		c.t.Fatalf("%s does not answer: %v", c.name, err)
+		c.tb.Fatalf("%s does not answer: %v", c.name, err)
 	}
 	defer resp.Body.Close()
 	text, err := io.ReadAll(resp.Body)
 	if err != nil {
-		c.t.Fatalf("%s answers in part: %v", c.name, err)
+		c.tb.Fatalf("%s answers in part: %v", c.name, err)
 	}
 	return string(text), resp.StatusCode
 }
@@ -199,11 +199,11 @@ func (o *output) Write(p []byte) (int, error) {
 }
 
 // text gives all that was printed so far.
-func (o *output) text(t testing.TB) string {
-	t.Helper()
+func (o *output) text(tb testing.TB) string {
+	tb.Helper()
 	text, err := os.ReadFile(o.file.Name())
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return string(text)
 }

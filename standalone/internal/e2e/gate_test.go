@@ -96,11 +96,11 @@ func (g *gate) away() {
 }
 
 // here gives it back.
-func (g *gate) here(t testing.TB) {
-	t.Helper()
+func (g *gate) here(tb testing.TB) {
+	tb.Helper()
 	l, err := net.Listen("tcp", g.addr)
 	if err != nil {
-		t.Fatalf("listen again on %s: %v", g.addr, err)
+		tb.Fatalf("listen again on %s: %v", g.addr, err)
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -121,11 +121,11 @@ func (c *gatedConn) Close() error {
 }
 
 // proxy passes everything through to target while its gate is there.
-func proxy(t testing.TB, target string) *gate {
-	t.Helper()
+func proxy(tb testing.TB, target string) *gate {
+	tb.Helper()
 	g, err := newGate("tcp", "127.0.0.1:0")
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	var wg sync.WaitGroup
 	wg.Go(func() { // ends with the gate
@@ -148,7 +148,7 @@ func proxy(t testing.TB, target string) *gate {
 			wg.Go(func() { pass(near, far) })
 		}
 	})
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		_ = g.Close()
 		wg.Wait()
 	})

@@ -50,14 +50,14 @@ func TestKafkaAway(t *testing.T) {
 // inOrder demands that each partition has the raw messages in the order of
 // their arrival.
 func (r *rig) inOrder() {
-	r.t.Helper()
+	r.tb.Helper()
 	last := make(map[int]pipeline.Record)
 	for _, rec := range r.records(topics.Raw) {
 		if before, ok := last[rec.Partition]; ok && header(&rec, pipeline.HeaderReceived) != "" {
 			x, _ := time.Parse(time.RFC3339Nano, header(&before, pipeline.HeaderReceived))
 			y, _ := time.Parse(time.RFC3339Nano, header(&rec, pipeline.HeaderReceived))
 			if string(before.Key) == string(rec.Key) && y.Before(x) {
-				r.t.Fatalf("partition %d: offset %d was received %v, after offset %d of %v", rec.Partition, rec.Offset, y, before.Offset, x)
+				r.tb.Fatalf("partition %d: offset %d was received %v, after offset %d of %v", rec.Partition, rec.Offset, y, before.Offset, x)
 			}
 		}
 		last[rec.Partition] = rec

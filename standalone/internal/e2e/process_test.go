@@ -26,7 +26,7 @@ func TestHistoryThenLive(t *testing.T) {
 // ledgerHolds demands that the counters of both processes add up, as they must
 // within one life of each once nothing is in flight.
 func (r *rig) ledgerHolds() {
-	r.t.Helper()
+	r.tb.Helper()
 	in := func(name string) int64 { return int64(r.ingest.metric("cardata_" + name + "_total")) }
 	stored := int64(r.sink.metric("cardata_ledger_readings_stored_total"))
 	for _, sum := range []struct {
@@ -46,7 +46,7 @@ func (r *rig) ledgerHolds() {
 		{"dead letters = in Kafka", in("ledger_dead_letters"), r.broker.End(topics.DeadLetters)},
 	} {
 		if sum.got != sum.want {
-			r.t.Errorf("%s: %d and %d", sum.rule, sum.got, sum.want)
+			r.tb.Errorf("%s: %d and %d", sum.rule, sum.got, sum.want)
 		}
 	}
 }

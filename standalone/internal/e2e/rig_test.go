@@ -34,7 +34,7 @@ var topics = pipeline.TopicsFor("cardata.")
 
 // rig is the world of one test around ingest and sink.
 type rig struct {
-	t        testing.TB
+	tb       testing.TB
 	dir      string
 	sim      *simulator.Simulator
 	broker   *embedded.Broker
@@ -47,9 +47,9 @@ type rig struct {
 }
 
 // newRig starts everything but ingest and sink, and logs all accounts in.
-func newRig(t testing.TB, cfg simulator.Config) *rig {
-	t.Helper()
-	r := &rig{t: t, dir: t.TempDir()}
+func newRig(tb testing.TB, cfg simulator.Config) *rig {
+	tb.Helper()
+	r := &rig{tb: tb, dir: tb.TempDir()}
 	r.database = "e2e_" + strconv.FormatInt(time.Now().UnixNano(), 36)
 	if cfg.Seed == 0 {
 		cfg.Seed = 1
@@ -59,10 +59,10 @@ func newRig(t testing.TB, cfg simulator.Config) *rig {
 		cfg.Faults.ReconnectRefusal = -1
 	}
 	var err error
-	if r.sim, err = simulator.Start(t.Context(), cfg); err != nil {
-		t.Fatal(err)
+	if r.sim, err = simulator.Start(tb.Context(), cfg); err != nil {
+		tb.Fatal(err)
 	}
-	t.Cleanup(r.sim.Close)
+	tb.Cleanup(r.sim.Close)
 
 	r.broker, err = embedded.StartBroker(embedded.BrokerConfig{
 		Dir: filepath.Join(r.dir, "kafka"),
@@ -72,14 +72,14 @@ func newRig(t testing.TB, cfg simulator.Config) *rig {
 		},
 	})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(r.broker.Close)
-	r.influx = proxy(t, store.Addr())
+	tb.Cleanup(r.broker.Close)
+	r.influx = proxy(tb, store.Addr())
 	if r.db, err = influx.New(influx.Config{URL: store.URL(), Bucket: r.database}); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(r.db.Close)
+	tb.Cleanup(r.db.Close)
 	for _, a := range r.sim.Accounts() {
 		r.login(a)
 	}
@@ -89,18 +89,18 @@ func newRig(t testing.TB, cfg simulator.Config) *rig {
 func (r *rig) tokenDir() string { return filepath.Join(r.dir, "tokens") }
 
 func (r *rig) login(a simulator.Account) {
-	r.t.Helper()
-	if err := login.Run(r.t.Context(), login.Config{
+	r.tb.Helper()
+	if err := login.Run(r.tb.Context(), login.Config{
 		ClientID: a.ClientID, BaseURL: r.sim.OAuthURL(), TokenDir: r.tokenDir(), CAFile: r.sim.CAFile(),
 		Log: slog.New(slog.DiscardHandler),
 	}, io.Discard); err != nil {
-		r.t.Fatal(err)
+		r.tb.Fatal(err)
 	}
 }
 
 // startIngest runs ingest on the test's data, with what extra says besides.
 func (r *rig) startIngest(extra ...map[string]string) *child {
-	r.t.Helper()
+	r.tb.Helper()
 	env := map[string]string{
 		"DATA_DIR": filepath.Join(r.dir, "ingest"), "TOKEN_DIR": r.tokenDir(), "OAUTH_URL": r.sim.OAuthURL(),
 		"MQTT_ADDR": r.sim.MQTTAddr(), "CA_FILE": r.sim.CAFile(), "KAFKA_BROKERS": r.broker.Addr(),
@@ -110,15 +110,15 @@ func (r *rig) startIngest(extra ...map[string]string) *child {
 		maps.Copy(env, e)
 	}
 	if err := os.MkdirAll(env["DATA_DIR"], 0o700); err != nil {
-		r.t.Fatal(err)
+		r.tb.Fatal(err)
 	}
-	r.ingest = start(r.t, "ingest", env).ready()
+	r.ingest = start(r.tb, "ingest", env).ready()
 	return r.ingest
 }
 
 func (r *rig) startSink() *child {
-	r.t.Helper()
-	r.sink = start(r.t, "sink", map[string]string{
+	r.tb.Helper()
+	r.sink = start(r.tb, "sink", map[string]string{
 		"KAFKA_BROKERS": r.broker.Addr(), "INFLUX_URL": "http://" + r.influx.addr, "INFLUX_BUCKET": r.database,
 		"HTTP_ADDR": "127.0.0.1:0", "TOPIC_PARTITIONS": strconv.Itoa(partitions),
 	}).ready()
@@ -127,7 +127,7 @@ func (r *rig) startSink() *child {
 
 // until waits for something to become true.
 func (r *rig) until(what string, limit time.Duration, holds func() bool) {
-	r.t.Helper()
+	r.tb.Helper()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	deadline := time.After(limit)
@@ -135,35 +135,35 @@ func (r *rig) until(what string, limit time.Duration, holds func() bool) {
 		select {
 		case <-tick.C:
 		case <-deadline:
-			r.t.Fatalf("%s: not within %v", what, limit)
+			r.tb.Fatalf("%s: not within %v", what, limit)
 		}
 	}
 }
 
 // handed waits until the simulator has handed over n messages in all.
 func (r *rig) handed(n int64) {
-	r.t.Helper()
+	r.tb.Helper()
 	r.until(fmt.Sprintf("%d messages handed over", n), time.Minute, func() bool { return r.sim.Ledger().Total().Messages >= n })
 }
 
 // more waits for n further messages.
 func (r *rig) more(n int64) {
-	r.t.Helper()
+	r.tb.Helper()
 	r.handed(r.sim.Ledger().Total().Messages + n)
 }
 
 func (r *rig) historyDone() {
-	r.t.Helper()
+	r.tb.Helper()
 	select {
 	case <-r.sim.HistoryDone():
 	case <-time.After(2 * time.Minute):
-		r.t.Fatal("the past is not fed within two minutes")
+		r.tb.Fatal("the past is not fed within two minutes")
 	}
 }
 
 // subscribed waits until every account streams.
 func (r *rig) subscribed() {
-	r.t.Helper()
+	r.tb.Helper()
 	r.until("all accounts subscribed", time.Minute, func() bool {
 		for _, p := range r.sim.Progress() {
 			if !p.Subscribed {
@@ -176,16 +176,16 @@ func (r *rig) subscribed() {
 
 // pass lets time go by while the flow goes on.
 func (r *rig) pass(d time.Duration) {
-	r.t.Helper()
+	r.tb.Helper()
 	select {
 	case <-time.After(d):
-	case <-r.t.Context().Done():
+	case <-r.tb.Context().Done():
 	}
 }
 
 // settle holds the feed and waits until all that was handed over has arrived.
 func (r *rig) settle() {
-	r.t.Helper()
+	r.tb.Helper()
 	r.sim.Pause()
 	type state struct{ received, end, behind int64 }
 	var last state
@@ -208,49 +208,49 @@ func (r *rig) settle() {
 
 // audit compares InfluxDB with the ledger: nothing may be lost, wrong or double.
 func (r *rig) audit() audit.Account {
-	r.t.Helper()
+	r.tb.Helper()
 	var total audit.Account
 	for _, a := range r.sim.Accounts() {
-		found, err := audit.Check(r.t.Context(), r.db, r.sim.Ledger(), a)
+		found, err := audit.Check(r.tb.Context(), r.db, r.sim.Ledger(), a)
 		if err != nil {
-			r.t.Fatal(err)
+			r.tb.Fatal(err)
 		}
 		total.Add(found)
 	}
 	if err := r.sim.Err(); err != nil {
-		r.t.Fatalf("simulator: %v", err)
+		r.tb.Fatalf("simulator: %v", err)
 	}
 	if total.Lost+total.Wrong+total.Doubled+total.Unknown > 0 {
-		r.t.Errorf("%d readings lost, %d wrong, %d doubled, %d unknown of %d; such as\n%s", total.Lost, total.Wrong,
+		r.tb.Errorf("%d readings lost, %d wrong, %d doubled, %d unknown of %d; such as\n%s", total.Lost, total.Wrong,
 			total.Doubled, total.Unknown, total.Sent, strings.Join(total.Examples, "\n"))
 	}
 	if total.Sent == 0 || total.Points == 0 {
-		r.t.Errorf("%d readings sent, %d points: that proves nothing", total.Sent, total.Points)
+		r.tb.Errorf("%d readings sent, %d points: that proves nothing", total.Sent, total.Points)
 	}
-	r.t.Logf("sent %d, points %d, duplicates %d, revised %d, unreadable %d, in gap %d, gaps %d",
+	r.tb.Logf("sent %d, points %d, duplicates %d, revised %d, unreadable %d, in gap %d, gaps %d",
 		total.Sent, total.Points, total.Duplicates, total.Revised, total.Unreadable, total.InGap, total.Gaps)
 	return total
 }
 
 // gaps gives an account's gap records; their causes must be as given, in order.
 func (r *rig) gaps(gcid schema.GCID, causes ...schema.GapCause) []schema.Gap {
-	r.t.Helper()
+	r.tb.Helper()
 	gaps := r.allGaps(gcid)
 	same := len(gaps) == len(causes)
 	for i := range gaps {
 		same = same && gaps[i].Cause == causes[i]
 	}
 	if !same {
-		r.t.Fatalf("gaps of %s: got %v, want causes %v", gcid.LogValue(), gaps, causes)
+		r.tb.Fatalf("gaps of %s: got %v, want causes %v", gcid.LogValue(), gaps, causes)
 	}
 	return gaps
 }
 
 func (r *rig) allGaps(gcid schema.GCID) []schema.Gap {
-	r.t.Helper()
-	gaps, err := audit.Gaps(r.t.Context(), r.db, gcid)
+	r.tb.Helper()
+	gaps, err := audit.Gaps(r.tb.Context(), r.db, gcid)
 	if err != nil {
-		r.t.Fatal(err)
+		r.tb.Fatal(err)
 	}
 	return gaps
 }
@@ -258,25 +258,25 @@ func (r *rig) allGaps(gcid schema.GCID) []schema.Gap {
 // within demands that a gap is no longer than the outage it stands for, which
 // began at down, plus what is granted.
 func (r *rig) within(gap schema.Gap, down, up time.Time) {
-	r.t.Helper()
+	r.tb.Helper()
 	const granted = 1500 * time.Millisecond
 	if gap.Start.Before(down.Add(-granted)) || gap.Start.After(up) || gap.End.Before(down) || gap.End.After(up.Add(granted)) {
-		r.t.Errorf("gap %v to %v (%s): the outage was %v to %v", gap.Start, gap.End, gap.Cause, down.UTC(), up.UTC())
+		r.tb.Errorf("gap %v to %v (%s): the outage was %v to %v", gap.Start, gap.End, gap.Cause, down.UTC(), up.UTC())
 	}
 }
 
 // records reads all of a topic, in order within each partition.
 func (r *rig) records(topic string) []pipeline.Record {
-	r.t.Helper()
+	r.tb.Helper()
 	want := r.broker.End(topic)
 	if want == 0 {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(r.t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(r.tb.Context(), 30*time.Second)
 	defer cancel()
 	k, err := kafka.New(kafka.Config{Brokers: []string{r.broker.Addr()}, ClientID: "e2e", Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
-		r.t.Fatal(err)
+		r.tb.Fatal(err)
 	}
 	defer k.Close()
 	batches := make(chan []pipeline.Record, 16)
@@ -297,7 +297,7 @@ func (r *rig) records(topic string) []pipeline.Record {
 		case b := <-batches:
 			all = append(all, b...)
 		case err := <-done:
-			r.t.Fatalf("%s: got %d records, want %d: %v", topic, len(all), want, err)
+			r.tb.Fatalf("%s: got %d records, want %d: %v", topic, len(all), want, err)
 		}
 	}
 	cancel()

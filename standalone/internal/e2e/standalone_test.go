@@ -42,7 +42,7 @@ func startStandalone(t *testing.T, data string, args ...string) *child {
 
 // received gives the figure of the last progress line.
 func (c *child) received() int64 {
-	all := receivedLine.FindAllStringSubmatch(c.out.text(c.t), -1)
+	all := receivedLine.FindAllStringSubmatch(c.out.text(c.tb), -1)
 	if len(all) == 0 {
 		return 0
 	}
@@ -51,17 +51,17 @@ func (c *child) received() int64 {
 }
 
 func (c *child) ledger() ledger {
-	c.t.Helper()
-	for line := range strings.Lines(c.out.text(c.t)) {
+	c.tb.Helper()
+	for line := range strings.Lines(c.out.text(c.tb)) {
 		if strings.HasPrefix(line, `{"accounts"`) {
 			var l ledger
 			if err := json.Unmarshal([]byte(line), &l); err != nil {
-				c.t.Fatal(err)
+				c.tb.Fatal(err)
 			}
 			return l
 		}
 	}
-	c.t.Fatal("no ledger was printed")
+	c.tb.Fatal("no ledger was printed")
 	return ledger{}
 }
 
@@ -71,7 +71,7 @@ func TestStandaloneKilled(t *testing.T) {
 	t.Parallel()
 	data := filepath.Join(t.TempDir(), "data")
 	first := startStandalone(t, data, "--accounts", "2", "--cars", "5", "--history", "336h")
-	r := &rig{t: t}
+	r := &rig{tb: t}
 	r.until("history flowing", time.Minute, func() bool { return first.received() > 50_000 })
 	first.kill()
 

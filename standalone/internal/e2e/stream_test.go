@@ -119,7 +119,7 @@ func TestBrokenAccountFile(t *testing.T) {
 
 // causes gives the causes of an account's gaps as recorded.
 func (r *rig) causes(gcid schema.GCID) []schema.GapCause {
-	r.t.Helper()
+	r.tb.Helper()
 	gaps := r.allGaps(gcid)
 	causes := make([]schema.GapCause, len(gaps))
 	for i, g := range gaps {

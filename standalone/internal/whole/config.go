@@ -27,7 +27,12 @@ type Config struct {
 	Real       bool
 	TokenDir   string
 	JSON       bool
+
+	service service // with Real; the zero value is BMW's
 }
+
+// service says where OAuth and stream are, for tests of --real.
+type service struct{ oauthURL, mqttAddr, caFile string }
 
 const about = `standalone runs the whole pipeline in one process: a simulated BMW with cars that
 drive and charge, ingest, a broker that speaks Kafka's protocol, the sink, and an InfluxDB 1.8.

@@ -116,17 +116,9 @@ func (r *reporter) pastIsFed(w *whole) {
 }
 
 // progress shows one line a second on a terminal, one each five seconds elsewhere.
-func (r *reporter) progress(w *whole) {
+func (r *reporter) progress(w *whole, phase string) {
 	received := w.ingest.Intake().MessagesReceived.Load()
 	stored := w.sink.Stats().Readings.Load()
-	phase := "live"
-	if w.sim != nil {
-		select {
-		case <-w.sim.HistoryDone():
-		default:
-			phase = "feeding the past"
-		}
-	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.ticks++

@@ -2,13 +2,16 @@ package whole
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"log/slog"
+	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -39,6 +42,7 @@ type whole struct {
 	db      *influx.Client
 	closers []func() error
 	since   time.Time // all was up
+	http    http.Client
 }
 
 // Run starts everything in the order of the data flow from the far end, feeds,
@@ -112,9 +116,40 @@ func (w *whole) live(ctx, broken context.Context) {
 			w.report.pastIsFed(w)
 			past = nil
 		case <-tick.C:
-			w.report.progress(w)
+			w.report.progress(w, w.phase(broken))
 		}
 	}
+}
+
+// phase says in a few words what goes on. Without a simulator it asks ingest
+// whether BMW's stream stands: a parked car is silent, and so is a broken login.
+func (w *whole) phase(ctx context.Context) string {
+	if w.sim != nil {
+		select {
+		case <-w.sim.HistoryDone():
+			return "live"
+		default:
+			return "feeding the past"
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+w.ingest.Addr()+"/readyz", nil)
+	if err != nil {
+		return "live"
+	}
+	resp, err := w.http.Do(req)
+	if err != nil {
+		return "not answering"
+	}
+	defer resp.Body.Close()
+	var ready struct {
+		Checks map[string]string `json:"checks"`
+	}
+	if err := json.NewDecoder(resp.Body).Decode(&ready); err != nil || ready.Checks["stream"] == "ok" {
+		return "live"
+	}
+	return "no stream yet (" + ready.Checks["stream"] + ")"
 }
 
 func (w *whole) openData(context.Context) error {
@@ -137,9 +172,12 @@ func (w *whole) openData(context.Context) error {
 		return fmt.Errorf("log file: %w", err)
 	}
 	w.closers = append(w.closers, file.Close)
+	shown := slog.LevelError
+	if w.cfg.Real {
+		shown = slog.LevelWarn // what keeps BMW's stream away is the owner's business
+	}
 	w.log = slog.New(slog.NewMultiHandler(
-		slog.NewJSONHandler(file, nil),
-		slog.NewTextHandler(w.report, &slog.HandlerOptions{Level: slog.LevelError}),
+		slog.NewJSONHandler(file, nil), slog.NewTextHandler(w.report, &slog.HandlerOptions{Level: shown}),
 	))
 	return nil
 }
@@ -314,8 +352,14 @@ func (w *whole) setUpIngest(ctx context.Context) error {
 	cfg.ReadingsRetention, cfg.RawRetention = embedded.Retention, embedded.Retention
 	cfg.JournalMaxMib = 1024
 	cfg.JournalKeep = 15 * time.Minute // the embedded broker may lose its tail with us
+	at := w.cfg.service
 	if w.sim != nil {
-		cfg.OauthURL, cfg.MQTTAddr, cfg.CAFile = w.sim.OAuthURL(), w.sim.MQTTAddr(), w.sim.CAFile()
+		at = service{w.sim.OAuthURL(), w.sim.MQTTAddr(), w.sim.CAFile()}
+	}
+	if at != (service{}) {
+		cfg.OauthURL, cfg.MQTTAddr, cfg.CAFile = at.oauthURL, at.mqttAddr, at.caFile
+	}
+	if w.sim != nil {
 		cfg.ConnectsPerMinute = max(cfg.ConnectsPerMinute, w.cfg.Accounts*2)
 	}
 	w.ingest, err = ingest.New(ctx, cfg, w.log)
@@ -325,8 +369,8 @@ func (w *whole) setUpIngest(ctx context.Context) error {
 // close ends what was started, the last first.
 func (w *whole) close() error {
 	var errs []error
-	for i := len(w.closers) - 1; i >= 0; i-- {
-		errs = append(errs, w.closers[i]())
+	for _, stop := range slices.Backward(w.closers) {
+		errs = append(errs, stop())
 	}
 	return errors.Join(errs...)
 }
