@@ -232,7 +232,7 @@ func TestQuotaGone(t *testing.T) {
 	})
 	t.Run("in the middle of pages, what came before stays", func(t *testing.T) {
 		r := newRig(t, inTurn(t, "chargingHistory-200-page1.json", "error-403-CU-429-quota.json"))
-		got, err := collect(r, t)
+		got, err := collect(t, r)
 		wantKind(t, err, KindQuota)
 		if got != 4 {
 			t.Errorf("kept %d sessions, want those of page 1", got)
@@ -251,7 +251,7 @@ func TestQuotaGone(t *testing.T) {
 	})
 }
 
-func collect(r *rig, t *testing.T) (sessions int, err error) {
+func collect(t *testing.T, r *rig) (sessions int, err error) {
 	t.Helper()
 	for page, err := range r.ChargingPages(t.Context(), testVIN, time.Unix(1773000000, 0), time.Unix(1774000000, 0), "") {
 		sessions += len(page.Sessions)
@@ -272,7 +272,7 @@ func TestAnswersThatAreNone(t *testing.T) {
 			_, _ = io.WriteString(w, "<!DOCTYPE html><html><head><title>Maintenance</title></head></html>")
 		}},
 		"a web page of 403 is bot protection": {kind: KindTransient, handler: func(w http.ResponseWriter, _ *http.Request) {
-			w.WriteHeader(403)
+			w.WriteHeader(http.StatusForbidden)
 			_, _ = io.WriteString(w, "<html><title>Access Denied</title></html>")
 		}},
 		"JSON that ends early": {kind: KindTransient, handler: func(w http.ResponseWriter, _ *http.Request) {
@@ -295,7 +295,7 @@ func TestAnswersThatAreNone(t *testing.T) {
 			_, _ = io.WriteString(w, `{"fault":{"detail":{"errorcode":"oauth.v2.invalid_access_token"}}}`)
 		}},
 		"a torn error body has a code": {kind: KindRange, handler: func(w http.ResponseWriter, _ *http.Request) {
-			w.WriteHeader(400)
+			w.WriteHeader(http.StatusBadRequest)
 			_, _ = io.WriteString(w, `{"exveErrorId":"CU-401","exveErr`)
 		}},
 	}

@@ -66,24 +66,24 @@ func inTurn(t *testing.T, names ...string) *wire {
 	}}
 }
 
-func sample(t testing.TB, name string) string {
-	t.Helper()
+func sample(tb testing.TB, name string) string {
+	tb.Helper()
 	b, err := os.ReadFile(filepath.Join("testdata", name))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return string(b)
 }
 
 // status reads the status out of a sample's name.
-func status(t testing.TB, name string) int {
-	t.Helper()
+func status(tb testing.TB, name string) int {
+	tb.Helper()
 	for part := range strings.SplitSeq(strings.TrimSuffix(name, filepath.Ext(name)), "-") {
 		if n, err := strconv.Atoi(part); err == nil && n >= 200 && n < 600 {
 			return n
 		}
 	}
-	t.Fatalf("sample %s names no status", name)
+	tb.Fatalf("sample %s names no status", name)
 	return 0
 }
 
@@ -155,28 +155,28 @@ type rig struct {
 	log    *strings.Builder
 }
 
-func newRig(t testing.TB, w *wire) *rig {
-	t.Helper()
+func newRig(tb testing.TB, w *wire) *rig {
+	tb.Helper()
 	r := &rig{wire: w, tokens: new(purse), budget: new(tally), log: new(strings.Builder)}
 	c, err := New(Config{
 		BaseURL: "http://127.0.0.1:1", HTTPClient: &http.Client{Transport: w},
 		Log: slog.New(slog.NewJSONHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}, r.tokens, r.budget)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	r.Client = c
 	return r
 }
 
-func wantKind(t testing.TB, err error, kind Kind) *Error {
-	t.Helper()
+func wantKind(tb testing.TB, err error, kind Kind) *Error {
+	tb.Helper()
 	e, ok := errors.AsType[*Error](err)
 	if !ok || e.Kind != kind {
-		t.Fatalf("error = %v (kind %v), want kind %v", err, e, kind)
+		tb.Fatalf("error = %v (kind %v), want kind %v", err, e, kind)
 	}
 	if e.Remedy == "" && !errors.Is(err, context.Canceled) {
-		t.Errorf("%v has no remedy", err)
+		tb.Errorf("%v has no remedy", err)
 	}
 	return e
 }

@@ -20,6 +20,8 @@ const (
 	fileMode     = 0o600
 	dirMode      = 0o700
 	lockPoll     = 20 * time.Millisecond
+	maxSpent     = 100_000_000    // no account has such a day; keeps sums in range
+	maxSkewKept  = 24 * time.Hour // more is a wrong answer rather than a clock
 	remedyFile   = "the directory of the tokens has to be writable for every process that uses them"
 )
 
@@ -150,11 +152,16 @@ func (d *ledger) check() error {
 	if d.Version != quotaVersion {
 		return fmt.Errorf("version %d is not %d", d.Version, quotaVersion)
 	}
-	if _, err := time.Parse(time.DateOnly, d.Day); err != nil {
-		return errors.New("its day is none")
+	for _, day := range append([]QuotaDay{{Day: d.Day, Spent: d.Spent, Foreign: d.Foreign}}, d.History...) {
+		if _, err := time.Parse(time.DateOnly, day.Day); err != nil {
+			return errors.New("one of its days is none")
+		}
+		if day.Spent < 0 || day.Spent > maxSpent || day.Foreign < 0 || day.Foreign > maxSpent {
+			return errors.New("one of its numbers is out of range")
+		}
 	}
-	if d.Spent < 0 || d.Foreign < 0 || time.Duration(d.SkewMS).Abs() > 24*time.Hour/time.Millisecond {
-		return errors.New("its numbers are out of range")
+	if time.Duration(d.SkewMS).Abs() > maxSkewKept/time.Millisecond {
+		return errors.New("its clock difference is out of range")
 	}
 	return nil
 }

@@ -195,7 +195,7 @@ func (q *Quota) Exhausted(ctx context.Context) error {
 // SetSkew tells how far BMW's clock is ahead of ours; its clock rules the day.
 // More than a day is no skew but a wrong answer, and ignored.
 func (q *Quota) SetSkew(ctx context.Context, skew time.Duration) {
-	if skew.Abs() > 24*time.Hour {
+	if skew.Abs() > maxSkewKept {
 		return
 	}
 	err := q.change(ctx, func(d *ledger) (changed bool, err error) {
