@@ -14,6 +14,7 @@
 //	gap               gcid, vin        end integer, unix ms; cause string; seconds float   start of the gap
 //	charging_session  vin              see below                                           start of the session
 //	charging_block    vin              session integer, unix ms of the session's start;    start of the block
+//	                                   fetched integer, unix ms, as of the session;
 //	                                   average_grid_kw float; and once it has an end:
 //	                                   end integer, unix ms; seconds float
 //	vehicle           vin, kind        facts integer, the number of facts; and each fact   when it was fetched
@@ -57,7 +58,9 @@
 //
 // A later version of a session (vin, start) lands on the same point and brings
 // what is new; running turns false with the version that has an end. What a
-// later version leaves out keeps its earlier value. table charging_sessions of
+// later version leaves out keeps its earlier value. A block that a later version
+// cut otherwise stays, too: the blocks of the stored version are those whose
+// fetched is that of their session. table charging_sessions of
 // day covers blocks too: the days on which a session or one of its blocks starts.
 //
 // # Vehicle records

@@ -73,8 +73,8 @@ func TestLinesAreWrittenAsTheDataDictionarySays(t *testing.T) {
 			return l.session(0, &s)
 		}, `charging_session,vin=WBY00000000000001 running=true,blocks=0i,errors=0i,fetched=1780000000000i,source="rest" 1780000000000000005`},
 		"block without end": {func(l *lines) error {
-			return l.block(0, &schema.ChargingSession{VIN: "WBY00000000000001", Start: at}, &schema.ChargingBlock{Start: at, AverageGridKW: -1})
-		}, `charging_block,vin=WBY00000000000001 session=1780000000000i,average_grid_kw=-1 1780000000000000005`},
+			return l.block(0, &schema.ChargingSession{VIN: "WBY00000000000001", Start: at, Fetched: at}, &schema.ChargingBlock{Start: at, AverageGridKW: -1})
+		}, `charging_block,vin=WBY00000000000001 session=1780000000000i,fetched=1780000000000i,average_grid_kw=-1 1780000000000000005`},
 		"day": {func(l *lines) error {
 			return l.day(0, &Day{VIN: "WBY00000000000001", Table: "readings", Day: at, Touched: at})
 		}, `day,table=readings,vin=WBY00000000000001 touched=1780000000000i 1779926400000000000`},

@@ -132,11 +132,14 @@ func joined(by string, words ...string) string {
 	return strings.Join(slices.DeleteFunc(words, func(w string) bool { return w == "" }), by)
 }
 
-// block appends the line of one block of s.
+// block appends the line of one block of s. No line can take a block back that a
+// later version of the session cut otherwise, and a token for writing may neither
+// read nor delete; fetched tells such a block from those of the stored version.
 func (l *lines) block(owner int, s *schema.ChargingSession, b *schema.ChargingBlock) error {
 	e := l.start("charging_block")
 	e.AddTag("vin", string(s.VIN))
 	e.AddField("session", lineprotocol.IntValue(s.Start.UnixMilli()))
+	e.AddField("fetched", lineprotocol.IntValue(s.Fetched.UnixMilli()))
 	addFloat(e, "average_grid_kw", &b.AverageGridKW)
 	if !b.End.IsZero() {
 		e.AddField("end", lineprotocol.IntValue(b.End.UnixMilli()))

@@ -129,6 +129,33 @@ func TestARunningSessionIsCompletedByALaterVersion(t *testing.T) {
 	})
 }
 
+func TestABlockThatALaterVersionCutOtherwiseCanBeTold(t *testing.T) {
+	eachServer(t, func(t *testing.T, newTarget func(t *testing.T) target) {
+		t.Helper()
+		tg := newTarget(t)
+		sink := influx.NewSessionSink(newClient(t, tg.cfg))
+		early, full := fullSession(), fullSession()
+		early.Fetched = full.Fetched.Add(-time.Hour)
+		early.Blocks = append(early.Blocks, schema.ChargingBlock{Start: sessionStart.Add(7 * time.Minute), AverageGridKW: 5})
+		for _, s := range []schema.ChargingSession{early, full} {
+			if err := sink.Write(t.Context(), []schema.ChargingSession{s}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		points := tg.sessions(t)
+		session := points[sessionKey(full)]
+		got := map[string]map[string]any{}
+		for key, fields := range points {
+			if fields["session"] == float64(sessionStart.UnixMilli()) && fields["fetched"] == session["fetched"] {
+				got[key] = fields
+			}
+		}
+		if want := blockPoints(full); !maps.EqualFunc(got, want, maps.Equal) {
+			t.Errorf("blocks of the stored version = %v, want %v", got, want)
+		}
+	})
+}
+
 func TestOfTwoVersionsInOneBatchTheLaterCounts(t *testing.T) {
 	eachServer(t, func(t *testing.T, newTarget func(t *testing.T) target) {
 		t.Helper()
@@ -258,7 +285,7 @@ func blockPoints(s schema.ChargingSession) map[string]map[string]any {
 	points := map[string]map[string]any{}
 	for _, b := range s.Blocks {
 		points[fmt.Sprint("block ", s.VIN, ", ", b.Start.UnixNano())] = map[string]any{
-			"session": float64(s.Start.UnixMilli()), "average_grid_kw": b.AverageGridKW,
+			"session": float64(s.Start.UnixMilli()), "fetched": float64(s.Fetched.UnixMilli()), "average_grid_kw": b.AverageGridKW,
 			"end": float64(b.End.UnixMilli()), "seconds": b.End.Sub(b.Start).Seconds(),
 		}
 	}
@@ -281,7 +308,7 @@ func (tg target) sessions(t *testing.T) map[string]map[string]any {
 	for key, fields := range tg.sessionsOnly(t) {
 		all["session "+key] = fields
 	}
-	for key, fields := range asFloats(tg.values(t, "charging_block", []string{"vin"}, []string{"session", "average_grid_kw", "end", "seconds"})) {
+	for key, fields := range asFloats(tg.values(t, "charging_block", []string{"vin"}, []string{"session", "fetched", "average_grid_kw", "end", "seconds"})) {
 		all["block "+key] = fields
 	}
 	return all
