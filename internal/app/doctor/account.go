@@ -159,12 +159,13 @@ func refusal(err error) (person bool, text, remedy string) {
 
 // scopes compares what was granted with what is needed.
 func (e *exam) scopes(context.Context) {
-	for _, p := range e.patients {
+	for i := range e.patients {
+		p := &e.patients[i]
 		if p.source == nil {
 			e.skip(stepScopes, p.Label, "ingest holds the tokens", "run `cardata doctor` there")
 			continue
 		}
-		var api, streamed bool
+		var noAPI, noStream bool
 		for _, fault := range parts(p.source.Tokens().Check()) {
 			a, ok := errors.AsType[*auth.Error](fault)
 			if !ok {
@@ -174,14 +175,15 @@ func (e *exam) scopes(context.Context) {
 			if !errors.Is(fault, auth.ErrScope) {
 				step, text = stepStreams, "the id token has no dynamic_scopes: the client had no stream subscription when it logged in"
 			}
-			api = api || errors.Is(fault, auth.ErrAPIScope)
-			streamed = streamed || errors.Is(fault, auth.ErrStreamScope)
+			noAPI = noAPI || errors.Is(fault, auth.ErrAPIScope)
+			noStream = noStream || errors.Is(fault, auth.ErrStreamScope)
 			e.act(step, p.Label, text, a.Remedy)
 		}
-		if !api {
+		if !noAPI {
 			e.ok(stepScopes, p.Label, "the REST API is granted")
 		}
-		if !streamed {
+		p.stream = !noStream
+		if p.stream {
 			e.ok(stepStreams, p.Label, "the stream is granted")
 		}
 	}

@@ -146,6 +146,7 @@ type exam struct {
 
 	accounts permit.Accounts
 	patients []patient
+	reached  bool // the stream's host, as far as TLS
 	ingest   ingestState
 	cars     []schema.VIN // PRIMARY, as far as asked
 }
@@ -156,6 +157,7 @@ type patient struct {
 
 	source *auth.Source // nil when the tokens are ingest's in a cluster
 	login  bool         // an access token can be had
+	stream bool         // the tokens open the stream
 }
 
 // Run goes through all steps. say, which may be nil, is told each finding as it

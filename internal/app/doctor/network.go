@@ -49,7 +49,9 @@ func (e *exam) network(ctx context.Context) {
 			}
 		}
 	}
-	reached = append(reached, e.reachStream(ctx))
+	streamed := e.reachStream(ctx)
+	e.reached = streamed.Level == OK
+	reached = append(reached, streamed)
 	e.clock(skew, known)
 	for _, f := range reached {
 		e.add(f)

@@ -151,6 +151,10 @@ func (e *exam) streams(ctx context.Context) {
 			e.skip(stepStream, p.Label, "not connected: ingest holds the tokens", "")
 		case !p.login:
 			e.skip(stepStream, p.Label, "not connected: no token", "")
+		case !p.stream:
+			e.skip(stepStream, p.Label, "not connected: the tokens do not open the stream", "")
+		case !e.reached:
+			e.skip(stepStream, p.Label, "not connected: the host cannot be reached", "")
 		default:
 			e.connect(ctx, p)
 		}
