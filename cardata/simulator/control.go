@@ -55,7 +55,9 @@ func (s *Simulator) Resume() { s.gate.open() }
 
 // SetFaults replaces the faults in force.
 func (s *Simulator) SetFaults(f Faults) {
-	f.Unselected = slices.Clone(f.Unselected)
+	for _, list := range []*[]schema.VIN{&f.Unselected, &f.Secondary, &f.NoTelematics, &f.NoImage, &f.NoSettings, &f.UnregisteredTyres} {
+		*list = slices.Clone(*list)
+	}
 	s.faults.set(f)
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cardata-pipeline/cardata-pipeline/cardata/simulator/cars"
@@ -203,7 +204,7 @@ func (f *feeder) fill(session *session, h *hearing, now time.Time) {
 		if f.state.clock.real(e.Due).After(now) {
 			break
 		}
-		if f.stamp(l, &e) && choice.streams(&e) {
+		if f.state.clock.stamp(l, &e, &f.s.Stats.Thinned) && choice.streams(&e) {
 			if h.hears(e.VIN) {
 				f.encode(session, &e, faults.Garble, now)
 			} else {
@@ -223,19 +224,19 @@ func (f *feeder) fill(session *session, h *hearing, now time.Time) {
 // stamp maps a message's times to the real clock. At a higher speed two values
 // of one key can fall into one second of it, which no real car sends: the
 // second one is left out.
-func (f *feeder) stamp(l *lane, e *cars.Emission) bool {
-	if f.s.cfg.Speed == 1 && f.state.clock.lead == 0 {
+func (c *clock) stamp(l *lane, e *cars.Emission, thinned *atomic.Int64) bool {
+	if c.speed == 1 && c.lead == 0 {
 		return true
 	}
-	e.Measured = f.state.clock.real(e.Measured).Truncate(time.Second)
-	e.Sent = f.state.clock.real(e.Sent).Truncate(time.Millisecond)
+	e.Measured = c.real(e.Measured).Truncate(time.Second)
+	e.Sent = c.real(e.Sent).Truncate(time.Millisecond)
 	if l.last == nil {
 		return true
 	}
 	last, known := l.last[e.Descriptor]
 	if known && last.at.Equal(e.Measured) {
 		if last.value != e.Truth {
-			f.s.Stats.Thinned.Add(1)
+			thinned.Add(1)
 			return false
 		}
 		e.Duplicate = true

@@ -25,6 +25,7 @@ type account struct {
 	gone       time.Time  // when the last one ended
 	containers map[schema.Descriptor]bool
 	selection  map[schema.VIN]map[schema.Descriptor]bool // only cars whose selection is not everything
+	memories   map[schema.VIN]*memory                    // of cars the Customer API was asked about
 }
 
 // session is one accepted MQTT connection.

@@ -44,6 +44,8 @@ type Config struct {
 	CodeLife     time.Duration // of device codes; 0 means 300 s
 	PollInterval time.Duration // between polls for tokens, told in whole seconds; 0 means 5 s
 
+	Quota int // calls of the Customer API per account and UTC day; 0 means 50
+
 	Log *slog.Logger // nil means none
 
 	greeting time.Duration // for handshake and CONNECT; 0 means 10 s, shorter in tests
@@ -66,6 +68,9 @@ type Stats struct {
 	Thinned          atomic.Int64 // messages left out because two stamps fell into one second, at Speed over 1
 	Dropped          atomic.Int64 // messages due to a subscriber but not handed over; anything but 0 fails the run
 	NotFound         atomic.Int64 // requests for unknown paths
+	RESTRequests     atomic.Int64 // calls of the Customer API, with a good token or not
+	RESTErrors       atomic.Int64 // error bodies of the Customer API, those of unknown paths included
+	RESTQuotaRefused atomic.Int64 // of RESTErrors, CU-429
 }
 
 // Simulator is a running service. Its methods are safe for concurrent use.
@@ -83,6 +88,7 @@ type Simulator struct {
 	byGCID   map[string]*account
 	byClient map[string]*account
 	oauth    *oauth
+	rest     *rest
 	broker   *broker
 	http     *http.Server
 	url      string
@@ -135,6 +141,9 @@ func (c Config) complete() (Config, error) {
 	if c.Speed < 0 || c.Speed > 0 && c.Speed < 1 {
 		faults = append(faults, fmt.Errorf("speed: %v, want 1 or more", c.Speed))
 	}
+	if c.Quota < 0 {
+		faults = append(faults, fmt.Errorf("quota: %d, want 0 or more", c.Quota))
+	}
 	if c.History < 0 {
 		faults = append(faults, fmt.Errorf("history: %v, want 0 or more", c.History))
 	}
@@ -144,6 +153,9 @@ func (c Config) complete() (Config, error) {
 	if c.Quirks == nil {
 		q := cars.DefaultQuirks()
 		c.Quirks = &q
+	}
+	if c.Quota == 0 {
+		c.Quota = defaultQuota
 	}
 	if c.ConnectsPerMinute == 0 {
 		c.ConnectsPerMinute = 10
@@ -250,6 +262,8 @@ func (s *Simulator) serveHTTP(ctx context.Context, cert tls.Certificate) error {
 	mux.HandleFunc("POST /gcdm/oauth/token", s.oauth.token)
 	mux.HandleFunc("GET /oneid/link", p.show)
 	mux.HandleFunc("POST /oneid/link", p.decide)
+	s.rest = newREST(s)
+	s.rest.register(mux)
 	mux.HandleFunc("/", s.notFound)
 	s.http = &http.Server{
 		Handler:           s.dated(mux),

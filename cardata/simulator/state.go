@@ -14,7 +14,8 @@ import (
 )
 
 // saved is what the state file keeps of one account, so that a stored login
-// works after a restart and no day is fed twice.
+// works after a restart and no day is fed twice. Slices are replaced, never
+// changed, for a copy of this may be in other hands.
 type saved struct {
 	RefreshToken   string    `json:"refresh_token,omitempty"`
 	RefreshExpires time.Time `json:"refresh_expires,omitzero"`
@@ -23,6 +24,10 @@ type saved struct {
 	Serial         uint64    `json:"serial,omitempty"`  // of the newest token set
 	Revoked        uint64    `json:"revoked,omitempty"` // token sets up to this one are void
 	Feed           position  `json:"feed,omitzero"`
+
+	RESTCalls      []int64     `json:"rest_calls,omitempty"`      // Unix seconds of those that may still count
+	Containers     []Container `json:"containers,omitempty"`      // oldest first
+	ContainersMade int         `json:"containers_made,omitempty"` // ever, so that no id comes twice
 }
 
 // position is how far an account's cars were fed, in the cars' own time.

@@ -270,17 +270,22 @@ func (c *Car) Descriptors() []schema.Descriptor {
 // They agree with what the car streams, and do not disturb Next. A session may
 // end after to: one who asks at a moment cuts it there.
 func (c *Car) Sessions(from, to time.Time) []Session {
-	var p planner
 	var out []Session
+	c.charges(from, to, func(g *plug) { out = append(out, g.session(c.life)) })
+	return out
+}
+
+// charges walks through the sessions that begin in [from, to).
+func (c *Car) charges(from, to time.Time, visit func(*plug)) {
+	var p planner
 	s := c.life.stateAt(dayOf(from.Unix()))
 	for dayStart(s.day) < to.Unix() {
 		p.plan(c.life, &s)
 		for i := range p.acts {
 			g := p.acts[i].charge
 			if g != nil && g.start >= from.Unix() && g.start < to.Unix() {
-				out = append(out, g.session(c.life))
+				visit(g)
 			}
 		}
 	}
-	return out
 }

@@ -77,10 +77,10 @@ type Emission struct {
 // Session is one charging session, plug-in to plug-out, as the charging
 // history reports it and as the stream showed it.
 type Session struct {
-	Start, End          time.Time // plug-in and end of charging, UTC
-	StartSOC, EndSOC    float64   // percent, not rounded
-	EnergyGridKWh       float64
-	Latitude, Longitude float64 // degrees
+	Start, End          time.Time // plug-in and end of charging, UTC; End is zero while it runs, see Car.History
+	StartSOC, EndSOC    float64   // percent; EndSOC of a running session is the one reached
+	EnergyGridKWh       float64   // 0 while it runs
+	Latitude, Longitude float64   // degrees
 	MileageKm           float64
 	Blocks              []Block // ascending; pauses lie between them
 	DC                  bool
@@ -88,10 +88,30 @@ type Session struct {
 	Street              string
 	City                string
 	TimeZone            string // IANA name
+	PostalCode          string // of public charging points alone
+	Provider            string // likewise
+	Preconditioned      bool   // the battery was brought to temperature
+	Miles               bool   // the car reports its mileage in miles
+	Errors              []SessionError
+}
+
+// SessionError is what the service noted about a session, in whole seconds.
+type SessionError struct {
+	Time time.Time
+	Hint string
 }
 
 // Block is a span of a session at one power.
 type Block struct {
 	Start, End time.Time
 	PowerKW    float64 // average, at the grid
+}
+
+// ChargingSeconds is the time in which power flowed.
+func (s *Session) ChargingSeconds() int64 {
+	var sum time.Duration
+	for _, b := range s.Blocks {
+		sum += b.End.Sub(b.Start)
+	}
+	return int64(sum.Seconds())
 }

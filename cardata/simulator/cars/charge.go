@@ -1,6 +1,10 @@
 package cars
 
-import "time"
+import (
+	"time"
+
+	"github.com/cardata-pipeline/cardata-pipeline/schema"
+)
 
 // plug is one charging session inside a plan.
 type plug struct {
@@ -173,11 +177,20 @@ func (p *plug) session(l *life) Session {
 		Start: time.Unix(p.start, 0).UTC(), End: time.Unix(p.end, 0).UTC(),
 		StartSOC: p.soc0, EndSOC: p.soc1, Latitude: p.lat, Longitude: p.lon, MileageKm: p.odo, DC: p.dc,
 		Place: p.place.name, Street: p.place.street, City: p.place.city, TimeZone: l.town.zone,
+		Preconditioned: p.dc && l.outside(p.start) < 12, Miles: l.town.uk,
 		Blocks: make([]Block, len(p.blocks)),
 	}
 	for i, b := range p.blocks {
 		s.Blocks[i] = Block{Start: time.Unix(b.start, 0).UTC(), End: time.Unix(b.end, 0).UTC(), PowerKW: b.kw}
 		s.EnergyGridKWh += b.kw * float64(b.end-b.start) / 3600
+	}
+	chance := mix(l.seed, uint64(p.start), tagSession)
+	if p.dc {
+		s.Provider = [...]string{"Synthetic Charge GmbH", "Example Energy BV"}[chance%2]
+		s.PostalCode = digits(10_000 + int(mix(l.seed, hashVIN(schema.VIN(p.place.city)))%80_000))
+	}
+	if chance>>8%16 == 0 {
+		s.Errors = []SessionError{{Time: s.Start.Add(90 * time.Second), Hint: "SYNTHETIC_HINT"}}
 	}
 	return s
 }

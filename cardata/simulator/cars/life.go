@@ -19,6 +19,8 @@ const (
 	tagActivity
 	tagDaily
 	tagOption
+	tagSession
+	tagFacts
 )
 
 // life is what never changes about a car. It is read-only after newLife.
