@@ -19,8 +19,8 @@ func TestEveryTopicIsCreatedWithItsRetention(t *testing.T) {
 	if len(list) != v.NumField() {
 		t.Errorf("%d topics, want %d", len(list), v.NumField())
 	}
-	for i := range v.NumField() {
-		name := v.Field(i).String()
+	for _, field := range v.Fields() {
+		name := field.String()
 		at := slices.IndexFunc(list, func(topic kafka.Topic) bool { return topic.Name == name })
 		if at < 0 {
 			t.Errorf("%s is not created", name)
