@@ -38,6 +38,8 @@ func (d *Decoder) sessionMember(s *ChargingSession, name string) (known, ok bool
 		ok = d.float(&s.ChargingSeconds)
 	case "grid_kwh":
 		ok = d.float(&s.GridKWh)
+	case "battery_increase_kwh":
+		ok = d.float(&s.BatteryIncreaseKWh)
 	case "battery_decrease_kwh":
 		ok = d.float(&s.BatteryDecreaseKWh)
 	case "discharged_kwh":

@@ -20,6 +20,7 @@ func AppendSession(dst []byte, s *ChargingSession) []byte {
 	dst = appendFloat(dst, "end_soc", s.EndSOC)
 	dst = appendFloat(dst, "charging_seconds", s.ChargingSeconds)
 	dst = appendFloat(dst, "grid_kwh", s.GridKWh)
+	dst = appendFloat(dst, "battery_increase_kwh", s.BatteryIncreaseKWh)
 	dst = appendFloat(dst, "battery_decrease_kwh", s.BatteryDecreaseKWh)
 	dst = appendFloat(dst, "discharged_kwh", s.DischargedKWh)
 	dst = appendFloat(dst, "mileage_km", s.MileageKm)

@@ -17,6 +17,7 @@ type ChargingSession struct {
 	EndSOC             *float64 // after, or now while the session runs, %
 	ChargingSeconds    *float64 // time that energy flowed, s; less than End-Start
 	GridKWh            *float64 // drawn from the grid, kWh
+	BatteryIncreaseKWh *float64 // that reached the battery, kWh; the owner archive alone has it
 	BatteryDecreaseKWh *float64 // taken out of the battery, kWh
 	DischargedKWh      *float64 // given back by bidirectional charging, kWh
 	MileageKm          *float64 // odometer, km

@@ -18,7 +18,7 @@ func fullSession() schema.ChargingSession {
 	return schema.ChargingSession{
 		GCID: testGCID, VIN: testVIN, Start: at, End: at.Add(2 * time.Hour), TimeZone: "Europe/Berlin",
 		StartSOC: new(55.0), EndSOC: new(80.0), ChargingSeconds: new(7840.0), GridKWh: new(18.34000015258789),
-		BatteryDecreaseKWh: new(1.2), DischargedKWh: new(0.0), MileageKm: new(23456.0), Preconditioning: new(false),
+		BatteryIncreaseKWh: new(17.5), BatteryDecreaseKWh: new(1.2), DischargedKWh: new(0.0), MileageKm: new(23456.0), Preconditioning: new(false),
 		Place: &schema.ChargingPlace{
 			Municipality: "Sampletown", Address: "Example \"Road\" 1,\n00000 Sampletown", Street: "Example Road 1",
 			Latitude: new(48.1001), Longitude: new(-11.5),

@@ -45,6 +45,7 @@
 //	charging_seconds                      float    time that energy flowed
 //	start_soc, end_soc                    float    % before, and after or now
 //	grid_kwh                              float    kWh from the grid
+//	battery_increase_kwh                  float    kWh that reached the battery; of the owner archive alone
 //	battery_decrease_kwh, discharged_kwh  float    kWh out of the battery, kWh given back
 //	mileage_km                            float    odometer
 //	peak_kw                               float    highest power of a block

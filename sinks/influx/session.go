@@ -76,6 +76,7 @@ func (l *lines) session(owner int, s *schema.ChargingSession) error {
 	addFloat(e, "end_soc", s.EndSOC)
 	addFloat(e, "charging_seconds", s.ChargingSeconds)
 	addFloat(e, "grid_kwh", s.GridKWh)
+	addFloat(e, "battery_increase_kwh", s.BatteryIncreaseKWh)
 	addFloat(e, "battery_decrease_kwh", s.BatteryDecreaseKWh)
 	addFloat(e, "discharged_kwh", s.DischargedKWh)
 	addFloat(e, "mileage_km", s.MileageKm)

@@ -42,7 +42,7 @@ func fullSession() schema.ChargingSession {
 	return schema.ChargingSession{
 		GCID: gcidA, VIN: vinA, Start: sessionStart, End: sessionStart.Add(90 * time.Minute), TimeZone: "Europe/Berlin",
 		StartSOC: new(41.0), EndSOC: new(80.0), ChargingSeconds: new(5000.0), GridKWh: new(18.34000015258789),
-		BatteryDecreaseKWh: new(1.25), DischargedKWh: new(0.5), MileageKm: new(23456.0), Preconditioning: new(true),
+		BatteryIncreaseKWh: new(17.5), BatteryDecreaseKWh: new(1.25), DischargedKWh: new(0.5), MileageKm: new(23456.0), Preconditioning: new(true),
 		Place: &schema.ChargingPlace{
 			Municipality: "Sampletown", Address: "Example \"Road\" 1,\n00000 Sampletown", Street: `Example\Road 1`,
 			Latitude: new(48.1001), Longitude: new(11.5001),
@@ -72,7 +72,7 @@ func fullSessionFields() map[string]any {
 	return map[string]any{
 		"running": false, "blocks": 3.0, "errors": 3.0, "fetched": float64(sessionStart.Add(24 * time.Hour).UnixMilli()), "source": "rest",
 		"end": float64(sessionStart.Add(90 * time.Minute).UnixMilli()), "seconds": 5400.0, "charging_seconds": 5000.0,
-		"start_soc": 41.0, "end_soc": 80.0, "grid_kwh": 18.34000015258789, "battery_decrease_kwh": 1.25, "discharged_kwh": 0.5,
+		"start_soc": 41.0, "end_soc": 80.0, "grid_kwh": 18.34000015258789, "battery_increase_kwh": 17.5, "battery_decrease_kwh": 1.25, "discharged_kwh": 0.5,
 		"mileage_km": 23456.0, "peak_kw": 10.8, "preconditioning": true, "time_zone": "Europe/Berlin",
 		"latitude": 48.1001, "longitude": 11.5001, "municipality": "Sampletown", "address": "Example \"Road\" 1,\n00000 Sampletown",
 		"street": `Example\Road 1`, "providers": "Sample Power; Other", "public_points": "Sample Power, Motorway 9, 00001 Testburg; Other; Town",
