@@ -166,6 +166,7 @@ func (c *Client) send(ctx context.Context, r request, token string) (answer, *Er
 	req.Header.Set("Authorization", "Bearer "+token)
 	req.Header.Set("X-Version", "v1")
 	req.Header.Set("Accept", r.accept)
+	req.Close = true // see transport
 	c.stats.RESTCalls.Add(1)
 	sent := time.Now()
 	res, err := c.http.Do(req)

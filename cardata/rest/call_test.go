@@ -410,3 +410,32 @@ func TestRetryAfter(t *testing.T) {
 		})
 	}
 }
+
+// TestNoCallIsRepeatedBehindTheBudget ends a connection under a call in the way
+// that makes net/http send a GET again by itself.
+func TestNoCallIsRepeatedBehindTheBudget(t *testing.T) {
+	var seen atomic.Int64
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if seen.Add(1)%2 == 0 {
+			panic(http.ErrAbortHandler)
+		}
+		_, _ = io.WriteString(w, "[]")
+	}))
+	defer srv.Close()
+	for name, given := range map[string]*http.Client{"own transport": nil, "given transport": {Transport: &http.Transport{}}} {
+		t.Run(name, func(t *testing.T) {
+			seen.Store(0)
+			budget := new(tally)
+			c, err := New(Config{BaseURL: srv.URL, HTTPClient: given}, new(purse), budget)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for range 6 {
+				_, _ = c.Mappings(t.Context())
+			}
+			if int(seen.Load()) != budget.booked || budget.booked != 6 {
+				t.Errorf("%d calls arrived, %d were booked, want 6", seen.Load(), budget.booked)
+			}
+		})
+	}
+}

@@ -189,6 +189,10 @@ func refusesToken(w words) bool {
 func byWords(w words, status int) (kind Kind, known bool) {
 	code := strings.ToLower(w.code)
 	switch {
+	case w.gateway && status >= http.StatusInternalServerError:
+		// Whatever it says: BMW's gateway blames the token for faults of its own
+		// (CarData API, section 2.2).
+		return KindTransient, true
 	case strings.Contains(code, "insufficientscope"), strings.Contains(code, "insufficient_scope"):
 		return KindScope, true
 	case strings.Contains(code, "access_token"), strings.Contains(code, "accesstoken"), strings.Contains(code, "invalid_token"),
@@ -199,8 +203,6 @@ func byWords(w words, status int) (kind Kind, known bool) {
 		return KindTransient, true
 	case !w.gateway && strings.Contains(strings.ToLower(w.message), "rate limit reached"):
 		return KindQuota, true
-	case w.gateway && status >= http.StatusInternalServerError:
-		return KindTransient, true
 	default:
 		return 0, false
 	}

@@ -131,12 +131,9 @@ func New(cfg Config, tokens Tokens, budget Budget) (*Client, error) {
 	}
 	c := &core{cfg: cfg, base: base, tokens: tokens, budget: budget, stats: cfg.Stats}
 	c.http = &http.Client{
-		Transport: newTransport(),
+		Transport: transport(cfg.HTTPClient),
 		// A redirect would carry the token elsewhere.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
-	if cfg.HTTPClient != nil && cfg.HTTPClient.Transport != nil {
-		c.http.Transport = cfg.HTTPClient.Transport
 	}
 	return &Client{core: c}, nil
 }
@@ -168,13 +165,24 @@ func loopback(host string) bool {
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
-func newTransport() *http.Transport {
-	return &http.Transport{
-		Proxy:                  http.ProxyFromEnvironment,
-		ForceAttemptHTTP2:      true,
-		MaxIdleConnsPerHost:    2,
-		IdleConnTimeout:        30 * time.Second,
-		TLSHandshakeTimeout:    10 * time.Second,
-		MaxResponseHeaderBytes: 64 << 10,
+// transport keeps no connection open: net/http repeats a GET by itself when a kept
+// one ends under it, and such a call would be BMW's to count and not ours. At 50
+// calls a day a handshake each is cheap.
+func transport(given *http.Client) http.RoundTripper {
+	if given == nil || given.Transport == nil {
+		return &http.Transport{
+			Proxy:                  http.ProxyFromEnvironment,
+			ForceAttemptHTTP2:      true,
+			DisableKeepAlives:      true,
+			TLSHandshakeTimeout:    10 * time.Second,
+			MaxResponseHeaderBytes: 64 << 10,
+		}
 	}
+	t, ok := given.Transport.(*http.Transport)
+	if !ok {
+		return given.Transport
+	}
+	t = t.Clone()
+	t.DisableKeepAlives = true
+	return t
 }
