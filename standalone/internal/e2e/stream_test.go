@@ -28,9 +28,17 @@ func TestTokenChangeUnderLoad(t *testing.T) {
 	r.audit()
 	for _, a := range r.sim.Accounts() {
 		gaps := r.gaps(a.GCID, schema.GapTokenChange, schema.GapTokenChange)
-		for _, g := range gaps {
-			if length := g.End.Sub(g.Start); length < time.Second || length > 4*time.Second {
-				t.Errorf("gap of %v for a token change, want little more than the 1 s between two connections", length)
+		conns := r.sim.Ledger().Connections(a.GCID)
+		if len(conns) != len(gaps)+1 {
+			t.Fatalf("%d connections and %d gaps", len(conns), len(gaps))
+		}
+		for i, g := range gaps { // it starts with the last packet before, so its length depends on the cars
+			left, back := conns[i].Closed, conns[i+1].Opened
+			if g.Start.After(left) || g.End.Before(back.Add(-time.Millisecond)) {
+				t.Errorf("gap %v to %v does not cover %v to %v", g.Start, g.End, left, back)
+			}
+			if away := back.Sub(left); away > 4*time.Second {
+				t.Errorf("away for %v, want little more than the 1 s between two connections", away)
 			}
 		}
 	}

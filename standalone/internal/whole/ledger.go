@@ -4,10 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"sync/atomic"
 	"text/tabwriter"
 	"time"
 
 	"github.com/cardata-pipeline/cardata-pipeline/internal/exit"
+	"github.com/cardata-pipeline/cardata-pipeline/pipeline"
 	"github.com/cardata-pipeline/cardata-pipeline/schema"
 	"github.com/cardata-pipeline/cardata-pipeline/standalone/internal/audit"
 )
@@ -42,38 +44,43 @@ func (l *line) add(o line) {
 	l.Gaps += o.Gaps
 }
 
-// settle holds the feed and waits until all that was handed over has arrived, a
-// minute at most.
+// stuck is how long nothing may move before settling is given up.
+const stuck = time.Minute
+
+// settle holds the feed and waits until all that was handed over has arrived,
+// for as long as something moves.
 func (w *whole) settle(ctx context.Context) {
 	if w.sim == nil {
 		return // BMW does not wait for us; what is in flight is there at the next start
 	}
 	w.report.say("settling: waiting for what is in flight (Ctrl-C again ends at once)")
 	w.sim.Pause()
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
-	defer cancel()
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	var last [3]int64
+	moved := time.Now()
 	for quiet := 0; quiet < 10; {
 		select {
 		case <-ctx.Done():
-			w.report.say("not settled within a minute")
 			return
 		case <-tick.C:
 		}
 		now := [3]int64{
-			w.ingest.Intake().MessagesReceived.Load(), w.sink.Stats().Readings.Load(), int64(w.ingest.Behind()) + w.sink.Behind(),
+			w.ingest.Intake().MessagesReceived.Load(), w.sink.Stats().Readings.Load(), w.ingest.Ledger().Sum(journaled),
 		}
-		// Heartbeats keep the journal moving, so a handful behind is still.
-		if now[0] == last[0] && now[1] == last[1] && w.sink.Behind() == 0 && w.ingest.Behind() < 5 {
+		switch {
+		case now != last:
+			last, moved, quiet = now, time.Now(), 0
+		case w.sink.Behind() == 0 && w.ingest.Behind() < 5: // heartbeats keep the journal moving
 			quiet++
-		} else {
-			quiet = 0
+		case time.Since(moved) > stuck:
+			w.report.say("not settled: nothing has moved for %s", stuck)
+			return
 		}
-		last = now
 	}
 }
+
+func journaled(c *pipeline.Counts) *atomic.Int64 { return &c.MessagesJournaled }
 
 // audit compares and prints. A reading that is lost or wrong makes the run fail.
 func (w *whole) audit(ctx context.Context) error {
@@ -95,7 +102,7 @@ func (w *whole) audit(ctx context.Context) error {
 		lines = append(lines, l)
 		total.add(l)
 	}
-	if err := w.report.ledger(lines, total); err != nil {
+	if err := w.report.ledger(lines, total, false); err != nil {
 		return err
 	}
 	for _, e := range examples {
@@ -126,11 +133,12 @@ func (w *whole) figures(ctx context.Context) error {
 		lines = append(lines, l)
 		total.add(l)
 	}
+	// Points are counted over all cars: BMW does not say whose they are.
 	var err error
 	if total.Points, err = audit.Points(ctx, w.db); err != nil {
 		return err
 	}
-	return w.report.ledger(lines, total)
+	return w.report.ledger(lines, total, true)
 }
 
 // counted gives the counts of this life for one account.
@@ -142,19 +150,28 @@ func (w *whole) counted(gcid schema.GCID) line {
 	}
 }
 
-// ledger prints the table, or the JSON object.
-func (r *reporter) ledger(lines []line, total line) error {
+// ledger prints the table, or the JSON object; of a live service the table
+// leaves out what only a simulator can know.
+func (r *reporter) ledger(lines []line, total line, live bool) error {
 	if r.json {
 		return json.NewEncoder(r.stdout).Encode(map[string]any{"accounts": append([]line{}, lines...), "total": total})
 	}
 	r.clear()
 	fmt.Fprintln(r.stdout)
 	t := tabwriter.NewWriter(r.stdout, 0, 8, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "account\tsent\tin gap\treceived\tduplicates\trevised\tdead letters\tstored\tpoints\tgaps\tlost\twrong\t")
+	head := "account\tsent\tin gap\treceived\tduplicates\trevised\tdead letters\tstored\tpoints\tgaps\tlost\twrong\t"
 	row := func(name string, l line) {
 		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t\n", name,
 			l.Sent, l.InGap, l.Received, l.Duplicates, l.Revised, l.DeadLetters, l.Stored, l.Points, l.Gaps, l.Lost, l.Wrong)
 	}
+	if live { // what was sent is not known
+		head = "account\treceived\tduplicates\trevised\tdead letters\tstored\tpoints\tgaps\t"
+		row = func(name string, l line) {
+			fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t\n", name,
+				l.Received, l.Duplicates, l.Revised, l.DeadLetters, l.Stored, l.Points, l.Gaps)
+		}
+	}
+	fmt.Fprintln(t, head)
 	for _, l := range lines {
 		row(l.GCID.LogValue().String(), l)
 	}

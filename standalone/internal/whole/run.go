@@ -285,13 +285,18 @@ func (w *whole) startSimulator(ctx context.Context) error {
 	return w.logIn(ctx)
 }
 
-// logIn goes through the device flow for each simulated account, once: a stored
-// login of an earlier run still works.
+// staleLogin is the age at which a login is not relied on any more: refresh
+// tokens live 14 days (CarData API, section "Lifetimes and refresh").
+const staleLogin = 7 * 24 * time.Hour
+
+// logIn goes through the device flow for each simulated account, once: the
+// stored login of an earlier run still works, unless that was long ago.
 func (w *whole) logIn(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(16)
 	for _, account := range w.sim.Accounts() {
-		if _, err := os.Stat(filepath.Join(w.tokenDir(), string(account.GCID)+".json")); err == nil {
+		stored, err := os.Stat(filepath.Join(w.tokenDir(), string(account.GCID)+".json"))
+		if err == nil && time.Since(stored.ModTime()) < staleLogin {
 			continue
 		}
 		group.Go(func() error {

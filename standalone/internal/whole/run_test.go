@@ -137,6 +137,24 @@ func TestRunAndRestart(t *testing.T) {
 	}
 }
 
+// A demonstration that was left for a month starts all the same: its refresh
+// tokens have died meanwhile.
+func TestOldLoginIsMadeAnew(t *testing.T) {
+	cfg := small(t)
+	runJSON(t, cfg)
+	files, err := filepath.Glob(filepath.Join(cfg.Data, "tokens", "*.json"))
+	if err != nil || len(files) != 1 {
+		t.Fatalf("%v, %v, want one account file", files, err)
+	}
+	old := time.Now().Add(-30 * 24 * time.Hour)
+	if err := errors.Join(os.WriteFile(files[0], []byte("{}"), 0o600), os.Chtimes(files[0], old, old)); err != nil {
+		t.Fatal(err)
+	}
+	if second, _ := runJSON(t, cfg); second.figure(t, "gaps") != 1 { // which the new stream has ended
+		t.Errorf("nothing streams: %v", second.Total)
+	}
+}
+
 func TestRunPrintsATableToPeople(t *testing.T) {
 	cfg := small(t)
 	cfg.JSON, cfg.Accounts, cfg.History, cfg.For = false, 2, time.Hour, time.Second
