@@ -50,7 +50,7 @@ func (b *Backfill) Archive(ctx context.Context, gcid schema.GCID, vin schema.VIN
 	if err != nil {
 		return Summary{}, fmt.Errorf("%w: %s is no complete ZIP (%w); %s", ErrArchive, file, err, remedyArchive)
 	}
-	defer r.Close() //nolint:errcheck // only read
+	defer r.Close()
 	if err := sound(r.File); err != nil {
 		return Summary{}, fmt.Errorf("%w: %w; %s", ErrArchive, err, remedyArchive)
 	}
@@ -113,9 +113,9 @@ func (im *importer) file(ctx context.Context, f *zip.File) error {
 		im.sum.Skipped = append(im.sum.Skipped, Skip{File: f.Name, Reason: reason, Remedy: remedy, Normal: normal})
 		im.b.Stats.Skips.Add(1)
 	}
-	body, err := im.read(f)
-	if err != nil {
-		skip("it cannot be unpacked: "+err.Error(), remedyArchive, false)
+	body, broken := im.read(f)
+	if broken != nil {
+		skip("it cannot be unpacked: "+broken.Error(), remedyArchive, false)
 		return nil
 	}
 	body = bytes.TrimPrefix(bytes.TrimSpace(body), []byte("\xef\xbb\xbf"))
@@ -145,7 +145,7 @@ func (im *importer) read(f *zip.File) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer r.Close() //nolint:errcheck // only read
+	defer r.Close()
 	limit := min(maxFileBytes, maxArchiveBytes-im.total)
 	body, err := io.ReadAll(io.LimitReader(r, limit+1))
 	im.total += int64(len(body))
@@ -239,7 +239,7 @@ func (im *importer) car(name string, body []byte) schema.VIN {
 	return ""
 }
 
-func notVIN(r rune) bool { return !('A' <= r && r <= 'Z' || '0' <= r && r <= '9') }
+func notVIN(r rune) bool { return ('A' > r || r > 'Z') && ('0' > r || r > '9') }
 
 // deliver makes an answer durable, in steps that no file makes too large.
 func (im *importer) deliver(ctx context.Context, e *entry) error {

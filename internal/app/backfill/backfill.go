@@ -41,7 +41,8 @@ type Config struct {
 	Parallel   int               // accounts at work at once; 0 means 4
 	DailyCalls int               // that scheduled work may spend, for plans; 0 means 40: the limit without the reserve
 	// Feed brings gaps and readings to Watch; nil means that Watch repairs nothing.
-	Feed Feed
+	Feed  Feed
+	Stats *Stats // may be shared by all Backfills of a process; nil is an own one
 	// Progress is told each step, one at a time; nil means nobody watches.
 	Progress func(Step)
 }
@@ -70,7 +71,7 @@ type Stats struct {
 // Backfill fetches for a fixed set of accounts. Plan may be called at any time,
 // Run and Watch one at a time.
 type Backfill struct {
-	Stats Stats
+	Stats *Stats
 
 	cfg      Config
 	accounts []permit.Account
@@ -95,8 +96,11 @@ func New(cfg Config, accounts []permit.Account, producer pipeline.Producer, log 
 	if cfg.DailyCalls <= 0 {
 		cfg.DailyCalls = 40
 	}
+	if cfg.Stats == nil {
+		cfg.Stats = new(Stats)
+	}
 	return &Backfill{
-		cfg: cfg, accounts: slices.Clone(accounts), producer: producer, log: log,
+		Stats: cfg.Stats, cfg: cfg, accounts: slices.Clone(accounts), producer: producer, log: log,
 		wanted: containers(cfg.Catalogue), slots: make(chan struct{}, cfg.Parallel),
 	}
 }

@@ -28,7 +28,7 @@ const maxKeys = 200
 type container struct {
 	name    string
 	version string
-	keys    []string // the most useful first
+	keys    []schema.Descriptor // the most useful first
 }
 
 func (c container) purpose() string { return "CarData pipeline, keys " + c.version }
@@ -64,10 +64,13 @@ func newContainer(name string, entries []schema.Entry) container {
 	slices.SortStableFunc(entries, func(a, b schema.Entry) int { return cmp.Compare(rank(a), rank(b)) })
 	c := container{name: name}
 	for _, e := range entries[:min(len(entries), maxKeys)] {
-		c.keys = append(c.keys, string(e.Descriptor))
+		c.keys = append(c.keys, e.Descriptor)
 	}
-	sum := sha256.Sum256([]byte(strings.Join(c.keys, "\n")))
-	c.version = hex.EncodeToString(sum[:6])
+	hash := sha256.New()
+	for _, k := range c.keys {
+		_, _ = hash.Write([]byte(k + "\n"))
+	}
+	c.version = hex.EncodeToString(hash.Sum(nil)[:6])
 	return c
 }
 

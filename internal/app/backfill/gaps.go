@@ -117,8 +117,8 @@ func (d *desk) note(batch []pipeline.Record, now time.Time) bool {
 			continue
 		}
 		for _, vin := range g.VINs {
-			list := append(cars[vin], span{g.Start, g.End})
-			cars[vin] = list[max(len(list)-maxPending, 0):]
+			cars[vin] = append(cars[vin], span{g.Start, g.End})
+			cars[vin] = cars[vin][max(len(cars[vin])-maxPending, 0):]
 			d.b.Stats.RepairsPending.Add(1)
 			found = true
 		}

@@ -48,6 +48,7 @@ func (w *worker) history(ctx context.Context, vin schema.VIN, s span) error {
 			continue
 		}
 		w.log.Warn("charging history breaks off, it is asked for in another way", "vin", vin, "err", err)
+		w.st.car(vin).Paging = nil // its token led here
 		todo = append(next, todo...)
 	}
 	return nil

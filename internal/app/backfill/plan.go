@@ -136,18 +136,18 @@ func (b *Backfill) planCars(p *AccountPlan, st *state, r Range, h horizon) {
 			p.Cars = append(p.Cars, *c)
 		}
 	}
-	p.Setup += b.setupCalls(st, missing)
+	p.Setup += b.setupCalls(st, missing, h)
 }
 
 // setupCalls counts the list of containers and those to create.
-func (b *Backfill) setupCalls(st *state, needed map[string]bool) int {
+func (b *Backfill) setupCalls(st *state, needed map[string]bool, h horizon) int {
 	calls := 0
 	for _, c := range b.wanted {
 		if needed[c.name] && st.Containers[c.name].Version != c.version {
 			calls++
 		}
 	}
-	if calls > 0 {
+	if calls > 0 && st.listDue(h) {
 		calls++
 	}
 	return calls

@@ -58,15 +58,15 @@ func without(s span, covered []span) []span {
 // sliced cuts spans to at most maxSlice each and gives the newest first: what
 // is asked for first is what people look at first.
 func sliced(list []span) []span {
-	var slices []span
-	for i := len(list) - 1; i >= 0; i-- {
-		for rest := list[i]; !rest.empty(); {
+	var parts []span
+	for _, rest := range slices.Backward(list) {
+		for !rest.empty() {
 			from := later(rest.From, rest.To.Add(-maxSlice))
-			slices = append(slices, span{from, rest.To})
+			parts = append(parts, span{from, rest.To})
 			rest.To = from
 		}
 	}
-	return slices
+	return parts
 }
 
 func later(a, b time.Time) time.Time {

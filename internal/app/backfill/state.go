@@ -31,6 +31,8 @@ type state struct {
 	Mapped     time.Time                 `json:"mapped,omitzero"`
 	Cars       map[schema.VIN]*carState  `json:"cars"`
 	Containers map[string]containerState `json:"containers,omitempty"` // by name
+	Listed     time.Time                 `json:"listed,omitzero"`      // when the containers were
+	Creating   string                    `json:"creating,omitempty"`   // container whose creation was begun: it may exist
 	Job        *job                      `json:"job,omitempty"`
 	RepairDay  string                    `json:"repair_day,omitempty"` // UTC
 	Repairs    int                       `json:"repairs,omitempty"`    // calls of that day
@@ -170,6 +172,11 @@ func (c *carState) perDay() float64 {
 		return 1
 	}
 	return float64(c.Sessions) / c.Seconds * 24 * 3600
+}
+
+// listDue tells whether the containers have to be listed before one is made.
+func (s *state) listDue(h horizon) bool {
+	return s.Creating != "" || s.Listed.Before(h.since(time.Hour))
 }
 
 // unfinished gives the job that a run of this key would continue, or nil.

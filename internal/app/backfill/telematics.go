@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/cardata-pipeline/cardata-pipeline/cardata/rest"
 	"github.com/cardata-pipeline/cardata-pipeline/schema"
@@ -24,7 +25,7 @@ func (w *worker) telematics(ctx context.Context, vin schema.VIN, name string) er
 		if e, ok := errors.AsType[*rest.Error](err); ok && e.Kind == rest.KindContainerGone && !second {
 			w.log.Warn("container is gone, it was deleted elsewhere; it is made anew", "container_id", id)
 			delete(w.st.Containers, name)
-			w.listed = false
+			w.st.Listed = time.Time{}
 			continue
 		}
 		if err != nil {
@@ -47,11 +48,10 @@ func (w *worker) container(ctx context.Context, name string) (string, error) {
 	if have, ok := w.st.Containers[name]; ok && have.Version == want.version {
 		return have.ID, nil
 	}
-	if !w.listed {
+	if w.st.listDue(w.horizon) {
 		if err := w.listContainers(ctx); err != nil {
 			return "", err
 		}
-		w.listed = true
 		if have, ok := w.st.Containers[name]; ok {
 			return have.ID, nil
 		}
@@ -68,6 +68,7 @@ func (w *worker) listContainers(ctx context.Context) error {
 		return err
 	}
 	clear(w.st.Containers)
+	w.st.Listed, w.st.Creating = moment(), ""
 	var obsolete []rest.Container
 	for _, c := range list {
 		if !c.Active() || !strings.HasPrefix(c.Name, containerPrefix) {
@@ -98,58 +99,85 @@ func (w *worker) listContainers(ctx context.Context) error {
 }
 
 // createTries bounds the calls that finding out which keys BMW takes may cost.
-const createTries = 4
+const createTries = 6
 
 // createContainer makes a container, with fewer keys where BMW does not take
 // them all.
 func (w *worker) createContainer(ctx context.Context, want *container) (string, error) {
-	keys := make([]schema.Descriptor, len(want.keys))
-	for i, k := range want.keys {
-		keys[i] = schema.Descriptor(k)
+	w.st.Creating = want.name // until it is known what came of it
+	if err := w.disk.saveState(w.st); err != nil {
+		return "", err
 	}
+	lists := [][]schema.Descriptor{want.keys} // to be tried, in this order
 	for try := 1; ; try++ {
+		keys := lists[0]
 		w.tell(fmt.Sprintf("container %s with %d keys", want.name, len(keys)))
 		made, err := call(ctx, w, func(ctx context.Context) (rest.Container, error) {
 			return w.api.CreateContainer(ctx, want.name, want.purpose(), keys)
 		})
 		if err == nil {
 			w.st.Containers[want.name] = containerState{ID: made.ID, Version: want.version, Keys: len(keys)}
+			w.st.Creating = ""
 			return made.ID, w.disk.saveState(w.st)
 		}
-		fewer, ok := fewerKeys(keys, err)
-		if !ok || try == createTries {
+		lists = append(lists[1:], fewerKeys(keys, err)...)
+		if len(lists) == 0 || try == createTries || !keysRefused(err) {
+			if ctx.Err() == nil && !mayExist(err) {
+				w.st.Creating = ""
+				err = errors.Join(err, w.disk.saveState(w.st))
+			}
 			return "", err
 		}
-		w.log.Warn("container is refused, it is tried with fewer keys", "keys", len(keys), "next_keys", len(fewer), "err", err)
-		keys = fewer
+		w.log.Warn("container is refused, it is tried with fewer keys", "keys", len(keys), "next_keys", len(lists[0]), "err", err)
 	}
 }
 
-// fewerKeys gives the keys to try after a refusal: without those that BMW
-// names, else the more useful half.
-func fewerKeys(keys []schema.Descriptor, err error) ([]schema.Descriptor, bool) {
+// mayExist tells whether a creation that failed may have been done all the same.
+func mayExist(err error) bool {
 	e, ok := errors.AsType[*rest.Error](err)
 	if !ok {
-		return nil, false
+		return true
 	}
 	switch e.Kind {
-	case rest.KindUnknownKey:
-		words := strings.FieldsFunc(e.Message+" "+e.Note, func(r rune) bool {
-			return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || r == '.' || r == '_')
-		})
-		named := func(k schema.Descriptor) bool {
-			return slices.ContainsFunc(words, func(w string) bool { return strings.TrimRight(w, ".") == string(k) })
-		}
-		if rest := slices.DeleteFunc(slices.Clone(keys), named); len(rest) < len(keys) && len(rest) > 0 {
-			return rest, true
-		}
-	case rest.KindTooManyKeys:
+	case rest.KindTransient, rest.KindServer, rest.KindProtocol:
+		return true
 	default:
-		return nil, false
+		return false
 	}
+}
+
+func keysRefused(err error) bool {
+	e, ok := errors.AsType[*rest.Error](err)
+	return ok && (e.Kind == rest.KindUnknownKey || e.Kind == rest.KindTooManyKeys)
+}
+
+// fewerKeys gives the lists to try after a refusal of keys: without those that
+// BMW names; else the more useful half, and where a key is unknown the other half
+// too, since it is in one of them.
+func fewerKeys(keys []schema.Descriptor, err error) [][]schema.Descriptor {
 	const least = 8
-	if len(keys) <= least {
-		return nil, false
+	e, ok := errors.AsType[*rest.Error](err)
+	if !ok || len(keys) <= least {
+		return nil
 	}
-	return keys[:len(keys)/2], true
+	half := len(keys) / 2
+	switch e.Kind {
+	case rest.KindUnknownKey:
+		said := strings.FieldsFunc(e.Message+" "+e.Note, notDescriptor)
+		rest := slices.DeleteFunc(slices.Clone(keys), func(k schema.Descriptor) bool {
+			return slices.ContainsFunc(said, func(word string) bool { return strings.TrimRight(word, ".") == string(k) })
+		})
+		if len(rest) < len(keys) && len(rest) > 0 {
+			return [][]schema.Descriptor{rest}
+		}
+		return [][]schema.Descriptor{keys[:half], keys[half:]}
+	case rest.KindTooManyKeys:
+		return [][]schema.Descriptor{keys[:half]}
+	default:
+		return nil
+	}
+}
+
+func notDescriptor(r rune) bool {
+	return ('a' > r || r > 'z') && ('A' > r || r > 'Z') && ('0' > r || r > '9') && r != '.' && r != '_'
 }

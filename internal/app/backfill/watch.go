@@ -138,7 +138,7 @@ func (d *desk) repairAll(ctx context.Context, a permit.Account, cars []schema.VI
 		return err
 	}
 	defer w.disk.close()
-	w.ask = Range{NoWait: true}
+	w.ask, w.horizon = Range{NoWait: true}, horizon{started: time.Now(), now: time.Now()}
 	for _, vin := range cars {
 		now := time.Now()
 		if m := w.st.car(vin).Mapping; m != "" && m != primary {

@@ -29,9 +29,7 @@ type worker struct {
 	log     *slog.Logger
 
 	ask     Range
-	span    span // of sessions
 	horizon horizon
-	listed  bool                // our containers were looked up in this run
 	broken  map[string]bool     // containers that cannot be had in this run, by name
 	dropped map[schema.VIN]bool // cars that the service refused in this run
 	row     int                 // steps that failed one after the other
@@ -136,7 +134,7 @@ func (w *worker) count(m *made) {
 	w.sum.Readings += m.readings
 	w.sum.Vehicles += m.vehicles
 	w.sum.DeadLetters += m.letters
-	st := &w.b.Stats
+	st := w.b.Stats
 	st.Answers.Add(1)
 	st.Sessions.Add(int64(m.sessions))
 	st.Readings.Add(int64(m.readings))
@@ -161,12 +159,12 @@ func (w *worker) saveImage(e *entry) error {
 // book brings an answer that Kafka has into the state.
 func (s *state) book(e *entry) {
 	s.Seq = e.Seq
-	switch {
-	case e.Kind == KindMapping:
+	switch e.Kind {
+	case KindMapping:
 		s.bookMapping(e)
-	case e.Kind == KindSessions:
+	case KindSessions:
 		s.car(e.VIN).bookPage(e)
-	case e.Kind == KindTelematics:
+	case KindTelematics:
 		s.car(e.VIN).Done[telematicsKey(e.Container)] = done{At: e.Fetched}
 	default:
 		s.car(e.VIN).Done[e.Kind] = done{At: e.Fetched, None: e.None}
@@ -204,13 +202,13 @@ func (c *carState) bookPage(e *entry) {
 	if low.Before(p.Upper) {
 		c.covers(span{low, p.Upper}, e.Fetched, p.Running)
 	}
-	seen := []string{p.Next}
+	var seen []string
 	if c.Paging != nil && c.Paging.Query.equal(p.Query) {
-		seen = append(c.Paging.Seen, p.Next)
+		seen = c.Paging.Seen
 	}
 	c.Paging = nil
 	if p.Next != "" {
-		c.Paging = &paging{Query: p.Query, Upper: low, Token: p.Next, At: e.Fetched, Ordered: p.Ordered, Seen: seen}
+		c.Paging = &paging{Query: p.Query, Upper: low, Token: p.Next, At: e.Fetched, Ordered: p.Ordered, Seen: append(seen, p.Next)}
 	}
 }
 
