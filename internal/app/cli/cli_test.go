@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	backfill "github.com/cardata-pipeline/cardata-pipeline/internal/app/backfill/cli"
 	"github.com/cardata-pipeline/cardata-pipeline/internal/app/cli"
 	"github.com/cardata-pipeline/cardata-pipeline/internal/app/ingest"
 	"github.com/cardata-pipeline/cardata-pipeline/internal/app/sink"
@@ -72,11 +73,17 @@ func TestNormalizeShowsWhatIngestWouldMakeOfALine(t *testing.T) {
 
 func TestHelpNamesCommandsAndVariables(t *testing.T) {
 	for want, args := range map[string][]string{
-		"simulate":          {"--help"},
-		"CARDATA_TOKEN_DIR": {"login", "--help"},
-		"--topic":           {"normalize", "--help"},
-		"--auto-approve":    {"simulate", "--help"},
-		"bash completion":   {"completion", "bash"},
+		"simulate":           {"--help"},
+		"CARDATA_TOKEN_DIR":  {"login", "--help"},
+		"--topic":            {"normalize", "--help"},
+		"--auto-approve":     {"simulate", "--help"},
+		"bash completion":    {"completion", "bash"},
+		"--no-calls":         {"doctor", "--help"},
+		"CARDATA_INGEST_URL": {"doctor", "--help"},
+		"costs no REST call": {"status", "--help"},
+		"--details":          {"vehicles", "--help"},
+		"00:00 UTC":          {"quota", "--help"},
+		"at most 10":         {"containers", "--help"},
 	} {
 		if stdout, _, code := run(t, "", args...); code != exit.Done || !strings.Contains(stdout, want) {
 			t.Errorf("cardata %v: exit %d, lacks %q", args, code, want)
@@ -92,7 +99,7 @@ func TestConfigurationDocument(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		cfg  any
-	}{{"ingest", ingest.Config{}}, {"sink", sink.Config{}}} {
+	}{{"ingest", ingest.Config{}}, {"sink", sink.Config{}}, {"backfill", backfill.Config{}}} {
 		b.WriteString("\n## " + c.name + "\n\n")
 		if err := env.Markdown(&b, c.cfg); err != nil {
 			t.Fatal(err)
