@@ -1,5 +1,5 @@
-// Package simulator is BMW CarData for anyone without a car: the OAuth and
-// MQTT surfaces of the service (CarData API, section "Simulator
+// Package simulator is BMW CarData for anyone without a car: the OAuth, MQTT
+// and REST surfaces of the service (CarData API, section "Simulator
 // specification"), on TLS with a CA of its own, for any number of accounts
 // whose cars drive and charge. Clients of the real service run against it
 // unchanged but for addresses and CA.
@@ -41,6 +41,21 @@
 // cars' own clock has got ahead is kept, so that a later run does not repeat
 // their days.
 //
+// # Customer API
+//
+// REST is served beside OAuth. It tells of the same cars at the time of the
+// clock, whatever was fed: telematicData has the latest value of each key that
+// the car has sent, as one reading with what streams (same key, time and
+// truth, in the other channel's words), and the keys that never stream;
+// chargingHistory has the sessions that streamed. Latest and Sessions are the
+// truth behind both. Keys that no car of the model sends have neither value nor
+// time.
+//
+// The quota counts every call with a good token of the right scope, answered
+// well or not, on the account; it and the containers are kept over restarts.
+// Spend, AddContainer and DropContainer do what another tool of the account
+// would.
+//
 // # Ledger
 //
 // A message is booked, in order, just before its write to the socket of a
@@ -65,5 +80,9 @@
 //	listener.go   TLS, sockets                                feed.go      cars to socket, booked
 //	clock.go      the cars' time and ours                     ledger.go    the record
 //	token.go      JWTs, access tokens                         pki.go       CA and keys
-//	state.go      what survives a restart                     rest.go      the Customer API's place
+//	state.go      what survives a restart                     rest.go      the Customer API: paths, checks
+//	rest_quota.go       calls counted                         rest_answer.go     bodies, errors, faults in them
+//	rest_containers.go  create, list, get, delete             rest_telematics.go latest values
+//	rest_history.go     sessions, page tokens                 rest_session.go    a session on the wire
+//	rest_vehicle.go     mappings, basicData                   rest_tyres.go      tyres, settings, image
 package simulator

@@ -82,7 +82,7 @@ func newFeeder(s *Simulator, a *account, number int) *feeder {
 func (f *feeder) load(p position, now time.Time) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.state.clock.lead = p.Lead
+	f.state.clock.lead, f.state.clock.fast = p.Lead, p.Fast
 	if f.s.cfg.History == 0 { // else what falls due while starting would count as past and wait
 		f.state.goLive(now)
 		f.s.caughtUp()
@@ -350,7 +350,7 @@ func (f *feeder) inject(vin schema.VIN, payload []byte, entries []Entry) error {
 func (f *feedState) position(now time.Time) position {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return position{Until: f.until, Same: f.same, Lead: f.clock.leadAt(now)}
+	return position{Until: f.until, Same: f.same, Lead: f.clock.leadAt(now), Fast: f.clock.spans(now)}
 }
 
 // goLive ends the past.

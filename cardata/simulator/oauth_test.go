@@ -345,7 +345,7 @@ func TestAutoApproveAndClockSkewAndUnknownPaths(t *testing.T) {
 	if status, _ := f.poll(); status != 200 {
 		t.Errorf("poll: %d, want 200 at once", status)
 	}
-	r, err := f.c.Get(s.RESTURL() + "/customers/vehicles/mappings")
+	r, err := f.c.Get(s.RESTURL() + "/customers/vehicles/nothing")
 	if err != nil {
 		t.Fatal(err)
 	}

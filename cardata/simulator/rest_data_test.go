@@ -157,7 +157,7 @@ func TestHistoryIsTheTruthNewestFirst(t *testing.T) {
 	s := startTest(t, Config{Seed: 1, Cars: 6, Quota: 1000})
 	c := newRESTClient(t, s)
 	to := time.Now().UTC()
-	from := to.AddDate(0, 0, -45).Truncate(time.Second)
+	from := to.AddDate(0, 0, -44).Truncate(time.Second)
 	public, failed, paged := 0, 0, 0
 	for _, vin := range s.Accounts()[0].VINs {
 		truth := s.Sessions(vin, from, to)
@@ -339,4 +339,43 @@ func TestSessionForms(t *testing.T) {
 	if text, ok := oldest.Start.(string); !ok || !strings.HasSuffix(text, ".000Z") || oldest.MileageUnits != "MileageUnits.KM" || oldest.Cost == nil {
 		t.Errorf("session %+v; want ISO times, dotted units and costs", oldest)
 	}
+}
+
+// TestOurNormaliserReadsTheTruth holds telematicData against the code that has
+// to read it, and both against what the cars meant.
+func TestOurNormaliserReadsTheTruth(t *testing.T) {
+	s := startTest(t, Config{Seed: 1, Cars: 6, Quota: 1000})
+	c := newRESTClient(t, s)
+	n := schema.NewNormalizer(schema.Default())
+	var res schema.Result
+	for _, half := range everyKey(s) {
+		id := c.container(half...)
+		for _, vin := range s.Accounts()[0].VINs {
+			truth := s.Latest(vin)
+			a := c.get(vinPath(vin, "telematicData?containerId="+id))
+			after := s.Latest(vin)
+			n.Telematic(&res, schema.Input{VIN: vin, Received: time.Now(), Payload: a.text})
+			if len(res.Faults) > 0 || len(res.Readings) < 5 {
+				t.Fatalf("%s: %d readings, %d misfits, faults %v", vin, len(res.Readings), res.Misfits, res.Faults)
+			}
+			for i := range res.Readings {
+				r := &res.Readings[i]
+				p, known := truth[r.Descriptor]
+				if !known {
+					t.Errorf("%s %s: read but never reported", vin, r.Descriptor)
+				}
+				if !p.Measured.Equal(after[r.Descriptor].Measured) {
+					continue // the car sent it meanwhile, or it is stamped when asked for
+				}
+				if !r.Time.Equal(p.Measured) || r.Value != p.Truth && !alike(r.Value, p.Truth) || r.Value.Kind != schema.KindNull && r.Unit != p.TruthUnit {
+					t.Errorf("%s %s: read %+v %q at %v, truth %+v %q at %v", vin, r.Descriptor, r.Value, r.Unit, r.Time, p.Truth, p.TruthUnit, p.Measured)
+				}
+			}
+		}
+	}
+}
+
+// alike allows for the last digit of a conversion.
+func alike(a, b schema.Value) bool {
+	return a.Kind == schema.KindNumber && b.Kind == a.Kind && math.Abs(a.Number-b.Number) < 1e-9*math.Abs(b.Number)
 }

@@ -62,7 +62,7 @@ func (m *memory) latest(now time.Time) map[schema.Descriptor]cars.Point {
 	if m.lane == nil {
 		start := now.Add(clock.leadAt(now) - remembered)
 		m.lane = &lane{feed: cars.New(m.config(start))}
-		if clock.speed != 1 {
+		if clock.speed != 1 || clock.lead != 0 {
 			m.lane.last = make(map[schema.Descriptor]stamp)
 		}
 		m.lane.next = m.lane.feed.Next()

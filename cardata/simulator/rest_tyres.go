@@ -5,6 +5,7 @@ import (
 	"image"
 	"image/color"
 	"image/png"
+	"maps"
 	"net/http"
 	"slices"
 	"time"
@@ -148,9 +149,7 @@ func (c *call) settings() *restError {
 			"chargingTimeWindows": []leaf{window}, "acCurrentLimitFlag": "ACTIVE", "acCurrentLimit": 16.0,
 			"acousticLimit": "NO_ACTION", "flapLock": "FLAP_LOCKED", "chargingPlug": "AUTOMATIC",
 		}
-		for k, v := range window {
-			all[i][k] = v
-		}
+		maps.Copy(all[i], window)
 	}
 	all = all[min(len(all), int(t.Before)):]
 	shown := all[:min(len(all), c.pageSize())]
@@ -181,7 +180,9 @@ func (c *call) image() *restError {
 func draw(vin schema.VIN) image.Image {
 	const width, height = 64, 28
 	paint := color.Palette{
-		color.Transparent, color.RGBA{0x10, 0x10, 0x10, 0xff}, color.RGBA{0xb8, 0xd4, 0xe8, 0xff},
+		color.Transparent,
+		color.RGBA{0x10, 0x10, 0x10, 0xff},
+		color.RGBA{0xb8, 0xd4, 0xe8, 0xff},
 		color.RGBA{0x30 + vin[len(vin)-1]*3, 0x50 + vin[len(vin)-2]*2, 0xa0, 0xff},
 	}
 	const tyreColor, glass, body = 1, 2, 3

@@ -35,6 +35,7 @@ type position struct {
 	Until time.Time     `json:"until,omitzero"` // Due of the last message fed
 	Same  int           `json:"same,omitempty"` // how many messages of that Due were fed
 	Lead  time.Duration `json:"lead,omitempty"` // the cars' clock minus the real one
+	Fast  []span        `json:"fast,omitempty"` // when the cars lived faster than the real clock
 }
 
 // store is the state file. Safe for concurrent use; saving is whole or not at all.

@@ -30,6 +30,10 @@
 // charging that falls silent five minutes after plug-in (CarData API, sections
 // "MQTT stream" and "Simulator specification").
 //
+// The Customer API's side is a function of time alone: History tells the
+// sessions as the charging history does, RESTOnly the values that never stream,
+// Facts what basicData says.
+//
 // Every emission carries the truth a reader must find at the end of the
 // pipeline. It comes from the model, never from the code under test.
 //
