@@ -62,11 +62,12 @@ func (w *worker) run(ctx context.Context) error {
 	w.leaveOut()
 	list := steps(w.st, w.ask, w.names(), w.horizon)
 	for i, s := range list {
-		w.sum.Left = len(list) - i
+		w.sum.Left, w.ahead = len(list)-i, len(list)-i
 		if w.dropped[s.vin] || w.broken[s.container] {
 			continue
 		}
 		w.tell(describe(s))
+		w.ahead--
 		if err := w.fetch(ctx, s); err != nil {
 			skip := Skip{VIN: s.vin, Kind: s.kind, From: s.span.From, To: s.span.To}
 			if err := w.judge(ctx, err, skip); err != nil {
@@ -74,7 +75,7 @@ func (w *worker) run(ctx context.Context) error {
 			}
 		}
 	}
-	w.sum.Left = 0
+	w.sum.Left, w.ahead = 0, 0
 	w.tell("done")
 	return nil
 }

@@ -113,10 +113,10 @@ func (im *importer) file(ctx context.Context, f *zip.File) error {
 		im.sum.Skipped = append(im.sum.Skipped, Skip{File: f.Name, Reason: reason, Remedy: remedy, Normal: normal})
 		im.b.Stats.Skips.Add(1)
 	}
-	body, broken := im.read(f)
-	if broken != nil {
-		skip("it cannot be unpacked: "+broken.Error(), remedyArchive, false)
-		return nil
+	body, err := im.read(f)
+	if err != nil {
+		skip("it cannot be unpacked: "+err.Error(), remedyArchive, false)
+		return nil //nolint:nilerr // the skip says it, and the other files are good
 	}
 	body = bytes.TrimPrefix(bytes.TrimSpace(body), []byte("\xef\xbb\xbf"))
 	kind := recognise(body)

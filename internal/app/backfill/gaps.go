@@ -35,6 +35,7 @@ type desk struct {
 	heard  map[schema.VIN][]span
 	gaps   map[schema.GCID]map[schema.VIN][]span
 	nextOf map[schema.VIN]time.Time // no repair before
+	dirty  bool                     // not saved since the last change
 }
 
 // deskState is what of it is saved.
@@ -79,6 +80,7 @@ func (d *desk) listen(batch []pipeline.Record) {
 		}
 		vin := schema.VIN(batch[i].Key)
 		d.heard[vin] = heardAt(d.heard[vin], batch[i].Time.UTC())
+		d.dirty = true
 	}
 }
 
@@ -120,7 +122,7 @@ func (d *desk) note(batch []pipeline.Record, now time.Time) bool {
 			cars[vin] = append(cars[vin], span{g.Start, g.End})
 			cars[vin] = cars[vin][max(len(cars[vin])-maxPending, 0):]
 			d.b.Stats.RepairsPending.Add(1)
-			found = true
+			found, d.dirty = true, true
 		}
 	}
 	return found
@@ -166,6 +168,7 @@ func (d *desk) done(gcid schema.GCID, vin schema.VIN, at time.Time) {
 	if d.gaps[gcid][vin] = list; len(list) == 0 {
 		delete(d.gaps[gcid], vin)
 	}
+	d.dirty = true
 }
 
 // putOff keeps a car from being repaired again at once.
@@ -195,6 +198,9 @@ func (d *desk) path() string { return filepath.Join(d.b.cfg.DataDir, "backfill",
 func (d *desk) save() error {
 	d.mu.Lock() // held over I/O: two saves must not mix, and both are rare
 	defer d.mu.Unlock()
+	if !d.dirty {
+		return nil
+	}
 	data, err := json.Marshal(deskState{Heard: d.heard, Gaps: d.gaps})
 	if err != nil {
 		return err
@@ -202,7 +208,11 @@ func (d *desk) save() error {
 	if err := os.MkdirAll(filepath.Dir(d.path()), 0o700); err != nil {
 		return err
 	}
-	return writeFile(d.path(), data)
+	if err := writeFile(d.path(), data); err != nil {
+		return err
+	}
+	d.dirty = false
+	return nil
 }
 
 // load reads what an earlier watch saved; a broken file counts as none.

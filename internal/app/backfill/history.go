@@ -99,7 +99,9 @@ func (w *worker) pages(ctx context.Context, vin schema.VIN, s span) (reached tim
 		if err := w.take(ctx, e); err != nil {
 			return q.Upper, err
 		}
-		w.tell("charging sessions down to " + e.Page.Oldest.Format(time.DateOnly))
+		if !e.Page.Oldest.IsZero() {
+			w.tell("charging sessions down to " + e.Page.Oldest.Format(time.DateOnly))
+		}
 		switch q = car.Paging; {
 		case q == nil:
 			return s.From, nil

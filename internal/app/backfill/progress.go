@@ -23,5 +23,5 @@ func (b *Backfill) tell(s Step) {
 
 // tell reports a step of the worker's.
 func (w *worker) tell(text string) {
-	w.b.tell(Step{Account: w.account.Label, Text: text, Calls: w.sum.CallsSpent, Planned: w.sum.CallsPlanned + w.sum.Left})
+	w.b.tell(Step{Account: w.account.Label, Text: text, Calls: w.sum.CallsSpent, Planned: w.sum.CallsPlanned + w.ahead})
 }

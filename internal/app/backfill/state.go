@@ -17,6 +17,9 @@ const (
 	jobLife = 7 * 24 * time.Hour
 	// keepCovers bounds the memory of stretches that were fetched but not final.
 	keepCovers = jobLife
+	// upToNow is how far a range may end before its answer and still count as one
+	// up to now.
+	upToNow = 10 * time.Minute
 	// tokenLife is how long a page token is trusted; BMW's lives about ten minutes.
 	tokenLife = 8 * time.Minute
 	// repairsPerDay bounds the calls that gaps may cost an account in a UTC day.
@@ -147,9 +150,13 @@ func (c *carState) missing(s span, h horizon, taken ...span) []span {
 	}
 	since := h.since(KindSessions.fresh())
 	for _, r := range c.Recent {
-		if !r.At.Before(since) {
-			covered = append(covered, r.span)
+		if r.At.Before(since) {
+			continue
 		}
+		if !h.again && r.At.Sub(r.To) < upToNow { // it went up to "now", which is not an hour ago
+			r.To = later(r.To, r.At.Add(KindSessions.fresh()))
+		}
+		covered = append(covered, r.span)
 	}
 	return sliced(without(s, covered))
 }

@@ -32,6 +32,7 @@ type worker struct {
 	horizon horizon
 	broken  map[string]bool     // containers that cannot be had in this run, by name
 	dropped map[schema.VIN]bool // cars that the service refused in this run
+	ahead   int                 // steps to come, for the progress
 	row     int                 // steps that failed one after the other
 }
 

@@ -21,7 +21,7 @@ import (
 // Main runs the command line args, without the program's name. It prints what
 // went wrong to stderr; the error it returns carries the exit code.
 func Main(ctx context.Context, args []string, stdout, stderr io.Writer) error {
-	root := New()
+	root := New() //nolint:contextcheck // cobra hands the context to RunE
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
@@ -54,7 +54,7 @@ Everything but the flags is set by environment variables:
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetFlagErrorFunc(usage)
-	root.AddCommand(planCommand(), runCommand(), watchCommand(), archiveCommand()) //nolint:contextcheck // cobra hands the context to RunE
+	root.AddCommand(planCommand(), runCommand(), watchCommand(), archiveCommand())
 	return root
 }
 
