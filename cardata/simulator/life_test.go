@@ -371,8 +371,8 @@ func TestNothingRunsAfterClose(t *testing.T) {
 }
 
 func TestStartReportsAllFaultsAndFreesWhatItTook(t *testing.T) {
-	_, err := Start(t.Context(), Config{Accounts: 0, Cars: -1, Speed: 0.5, History: -1})
-	for _, want := range []string{"accounts", "cars", "speed", "history"} {
+	_, err := Start(t.Context(), Config{Accounts: 0, Cars: -1, Speed: 0.5, History: -1, Quota: -1})
+	for _, want := range []string{"accounts", "cars", "speed", "history", "quota"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("Start: %v, want %s named", err, want)
 		}

@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -350,4 +352,51 @@ func TestSwitchesOfOneCar(t *testing.T) {
 	if len(page.Data) != 1 || page.Next != "" || page.Data[0]["id"] == first {
 		t.Errorf("last page %+v", page)
 	}
+}
+
+func TestParallelCallsShareOneQuota(t *testing.T) {
+	s := startTest(t, Config{Seed: 1, Cars: 2})
+	c := newRESTClient(t, s)
+	id := c.container(mileageKey) // the first of the fifty
+	var wg sync.WaitGroup
+	var good, refused atomic.Int64
+	for i := range 80 {
+		wg.Go(func() {
+			switch a := c.get(vinPath(s.Accounts()[0].VINs[i%2], "telematicData?containerId="+id)); {
+			case a.status == http.StatusOK:
+				good.Add(1)
+			case a.code == "CU-429":
+				refused.Add(1)
+			}
+		})
+	}
+	wg.Wait()
+	if good.Load() != 49 || refused.Load() != 31 || s.QuotaSpent(s.Accounts()[0].GCID) != 50 {
+		t.Errorf("%d answered, %d refused, %d spent; want 49, 31 and 50", good.Load(), refused.Load(), s.QuotaSpent(s.Accounts()[0].GCID))
+	}
+}
+
+func BenchmarkLatest(b *testing.B) {
+	s := startTest(b, Config{Seed: 1, Cars: 1})
+	vin := s.Accounts()[0].VINs[anyCar]
+	b.Run("first", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			clear(s.accounts[0].memories)
+			s.Latest(vin)
+		}
+	})
+	b.Run("again", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			s.Latest(vin)
+		}
+	})
+	b.Run("history", func(b *testing.B) {
+		b.ReportAllocs()
+		now := time.Now()
+		for b.Loop() {
+			s.Sessions(vin, now.AddDate(0, 0, -30), now)
+		}
+	})
 }
