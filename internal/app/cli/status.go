@@ -65,17 +65,19 @@ func printStatus(cmd *cobra.Command, asJSON bool, o doctor.Overview) error {
 		if a.Quota != nil {
 			left = fmt.Sprintf("%d of %d", a.Quota.Left, a.Quota.Limit)
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%s\n", a.Account, renewed, streamWords(a), len(a.Cars), left)
+		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%s\n", a.Account, renewed, streamWords(a, o), len(a.Cars), left)
 	}
 	return t.Flush()
 }
 
-func streamWords(a doctor.AccountView) string {
+func streamWords(a doctor.AccountView, o doctor.Overview) string {
 	switch {
 	case a.Gap != nil:
 		return fmt.Sprintf("none since %s (%s)", stamp(*a.Gap), a.GapCause)
 	case a.Subscribed != nil:
 		return "since " + stamp(*a.Subscribed)
+	case o.Checks["stream"] == "ok" && len(o.Accounts) == 1:
+		return "subscribed"
 	default:
 		return "-"
 	}

@@ -51,6 +51,9 @@ func (e *exam) journal() {
 	}
 	c, err := e.coverage()
 	switch {
+	case errors.Is(err, fs.ErrNotExist) && e.hasJournal():
+		e.skip(stepData, "", "no coverage snapshot yet: ingest saves the first one after a minute", "")
+		return
 	case errors.Is(err, fs.ErrNotExist):
 		e.skip(stepData, "", "no journal in "+e.cfg.DataDir+": ingest has not run here", "")
 		return
@@ -74,6 +77,11 @@ func (e *exam) journal() {
 	}
 }
 
+func (e *exam) hasJournal() bool {
+	_, err := os.Stat(filepath.Join(e.cfg.DataDir, "journal"))
+	return err == nil
+}
+
 func gapRemedy(cause schema.GapCause) string {
 	switch cause {
 	case schema.GapEvicted:
@@ -89,7 +97,8 @@ func gapRemedy(cause schema.GapCause) string {
 	}
 }
 
-// lastReadings asks freshness, which has one point per car and minute.
+// lastReadings asks freshness, which has one point per car and minute of arrival,
+// and the marks of days, which are there before the first minute is over.
 func (e *exam) lastReadings(ctx context.Context) {
 	if e.cfg.InfluxURL == "" {
 		return // the InfluxDB step says so
@@ -102,13 +111,23 @@ func (e *exam) lastReadings(ctx context.Context) {
 	ctx, cancel := e.bounded(ctx)
 	defer cancel()
 	last := make(map[schema.VIN]time.Time)
-	err = client.Query(ctx, `SELECT last("readings") FROM "freshness" GROUP BY "vin"`, func(r influx.Row) error {
-		vin, err := schema.ParseVIN(r.Tag("vin"))
-		if err == nil {
-			last[vin] = time.Unix(0, r.Time()).UTC()
+	note := func(r influx.Row, at time.Time) {
+		if vin, err := schema.ParseVIN(r.Tag("vin")); err == nil && last[vin].Before(at) {
+			last[vin] = at
 		}
+	}
+	err = client.Query(ctx, `SELECT last("readings") FROM "freshness" GROUP BY "vin"`, func(r influx.Row) error {
+		note(r, time.Unix(0, r.Time()))
 		return nil
 	})
+	if err == nil && len(last) == 0 {
+		err = client.Query(ctx, `SELECT last("touched") FROM "day" WHERE "table" = `+influx.QuoteText(influx.TableReadings)+` GROUP BY "vin"`, func(r influx.Row) error {
+			if touched, ok := r.Int("last"); ok {
+				note(r, time.UnixMilli(touched))
+			}
+			return nil
+		})
+	}
 	if err != nil {
 		e.skip(stepData, "", "InfluxDB does not tell the last readings", "look at the step influxdb")
 		return

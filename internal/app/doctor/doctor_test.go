@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -216,6 +217,18 @@ func TestDoctorLeavesARunningIngestAlone(t *testing.T) {
 	s.run()
 	if s.sim.Stats.Connects.Load() != before+1 {
 		t.Error("--connect did not connect")
+	}
+}
+
+func TestReadingsOfTheFirstMinuteAreSeen(t *testing.T) {
+	s := newSite(t)
+	s.lastReading(time.Time{})
+	s.marked.Store(new(fmt.Sprintf(`{"results":[{"series":[{"name":"day","tags":{"vin":%q},"columns":["time","last"],"values":[[%d,%d]]}]}]}`,
+		carVIN, time.Now().Truncate(24*time.Hour).UnixNano(), time.Now().UnixMilli())))
+	for _, f := range s.run().Findings {
+		if f.Step == stepData && f.Subject == string(carVIN) && f.Level != OK {
+			t.Errorf("%+v", f)
+		}
 	}
 }
 

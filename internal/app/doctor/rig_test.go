@@ -86,6 +86,7 @@ type site struct {
 	rest    atomic.Pointer[http.HandlerFunc] // of the REST API
 	influx  atomic.Pointer[http.HandlerFunc] // of InfluxDB's writes
 	seen    atomic.Pointer[string]           // last reading of the car, as InfluxQL's answer
+	marked  atomic.Pointer[string]           // its day's mark, likewise
 	calls   atomic.Int64                     // of the REST API
 }
 
@@ -119,9 +120,14 @@ func newSite(t *testing.T) *site {
 	})
 	s.takeWrites(http.StatusNoContent, "")
 	s.lastReading(time.Now().Add(-time.Hour))
+	s.marked.Store(new(`{"results":[{"statement_id":0}]}`))
 	s.cfg.InfluxURL = serve(t, func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasSuffix(r.URL.Path, "/query") {
-			_, _ = io.WriteString(w, *s.seen.Load())
+			text := s.seen.Load()
+			if strings.Contains(r.FormValue("q"), `"day"`) {
+				text = s.marked.Load()
+			}
+			_, _ = io.WriteString(w, *text)
 			return
 		}
 		(*s.influx.Load())(w, r)
