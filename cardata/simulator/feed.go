@@ -357,7 +357,7 @@ func (f *feedState) position(now time.Time) position {
 func (f *feedState) goLive(now time.Time) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.live, f.clock.anchor = true, now
+	f.live, f.clock.anchor = true, now.Round(0) // what is kept has no monotonic reading: never mix them
 }
 
 // fed moves on.
