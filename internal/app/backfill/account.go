@@ -182,18 +182,24 @@ func (w *worker) latest(ctx context.Context, s step) error {
 	return w.take(ctx, e)
 }
 
-// settings fetches all pages; there is seldom a second one.
+// settings fetches all pages; there is seldom a second one. Those that came are
+// on disk until the last is there.
 func (w *worker) settings(ctx context.Context, vin schema.VIN) error {
 	const most = 10
+	car := w.st.car(vin)
 	var pages []json.RawMessage
-	for token := ""; len(pages) < most; {
+	token := ""
+	if p := car.Settings; p != nil && time.Since(p.At) < tokenLife {
+		pages, token = p.Pages, p.Token
+	}
+	for len(pages) < most {
 		page, err := call(ctx, w, func(ctx context.Context) (rest.SettingsPage, error) {
 			return w.api.LocationSettings(ctx, vin, token)
 		})
 		if noData(err) {
 			return w.take(ctx, &entry{Kind: KindSettings, VIN: vin, Source: schema.SourceREST, Fetched: moment(), None: true})
 		}
-		if err != nil && len(pages) == 0 {
+		if err != nil && (len(pages) == 0 || !lasting(err)) {
 			return err
 		}
 		if err != nil { // keep what came
@@ -204,10 +210,20 @@ func (w *worker) settings(ctx context.Context, vin schema.VIN) error {
 		if token = page.Next; token == "" {
 			break
 		}
+		car.Settings = &settingsPages{Pages: pages, Token: token, At: moment()}
+		if err := w.disk.saveState(w.st); err != nil {
+			return err
+		}
 	}
 	return w.take(ctx, &entry{
 		Kind: KindSettings, VIN: vin, Source: schema.SourceREST, Fetched: moment(), Body: settingsBody(pages),
 	})
+}
+
+// lasting tells whether a failure concerns a page alone and would come again.
+func lasting(err error) bool {
+	e, ok := errors.AsType[*rest.Error](err)
+	return ok && (e.Kind == rest.KindServer || e.Kind == rest.KindProtocol || e.Kind == rest.KindPageExpired)
 }
 
 func noData(err error) bool {

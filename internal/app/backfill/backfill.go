@@ -23,6 +23,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/cardata-pipeline/cardata-pipeline/cardata/rest"
 	"github.com/cardata-pipeline/cardata-pipeline/internal/app/permit"
 	"github.com/cardata-pipeline/cardata-pipeline/internal/exit"
 	"github.com/cardata-pipeline/cardata-pipeline/pipeline"
@@ -41,8 +42,10 @@ type Config struct {
 	Parallel   int               // accounts at work at once; 0 means 4
 	DailyCalls int               // that scheduled work may spend, for plans; 0 means 40: the limit without the reserve
 	// Feed brings gaps and readings to Watch; nil means that Watch repairs nothing.
-	Feed  Feed
-	Stats *Stats // may be shared by all Backfills of a process; nil is an own one
+	Feed Feed
+	// Stats and RESTStats may be shared by all Backfills of a process; nil is an own one.
+	Stats     *Stats
+	RESTStats *rest.Stats
 	// Progress is told each step, one at a time; nil means nobody watches.
 	Progress func(Step)
 }
@@ -95,6 +98,9 @@ func New(cfg Config, accounts []permit.Account, producer pipeline.Producer, log 
 	}
 	if cfg.DailyCalls <= 0 {
 		cfg.DailyCalls = 40
+	}
+	if cfg.RESTStats == nil {
+		cfg.RESTStats = new(rest.Stats)
 	}
 	if cfg.Stats == nil {
 		cfg.Stats = new(Stats)

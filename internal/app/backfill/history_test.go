@@ -184,3 +184,37 @@ func TestSpans(t *testing.T) {
 		}
 	}
 }
+
+// TestSettingsPages goes on with the page that is missing.
+func TestSettingsPages(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		down := true
+		w.bmw.fault = func(r *http.Request) *http.Response {
+			if !strings.HasSuffix(r.URL.Path, "locationBasedChargingSettings") {
+				return nil
+			}
+			switch {
+			case r.URL.Query().Get("nextToken") == "":
+				return answer(http.StatusOK, `{"data":[{"id":"1","chargingMode":"NOW"}],"nextToken":"two"}`)
+			case down:
+				return refuse(http.StatusServiceUnavailable, "CU-503", "down")
+			}
+			return answer(http.StatusOK, `{"data":[{"id":"2","chargingMode":"LATER"}]}`)
+		}
+		settings := Range{Kinds: []Kind{KindSettings}}
+		if _, err := w.run(settings); exit.Code(err) != exit.Partly {
+			t.Fatalf("got %v", err)
+		}
+		down = false
+		spent := w.bmw.spent()
+		w.mustRun(settings)
+		if more := w.bmw.spent() - spent; more != 1 {
+			t.Errorf("%d calls for the page that was missing: %v", more, w.bmw.calls)
+		}
+		value := string(w.kafka.of(names.Vehicles)[string(car1)+"/settings"])
+		if !strings.Contains(value, "NOW") || !strings.Contains(value, "LATER") {
+			t.Errorf("settings %s", value)
+		}
+	})
+}

@@ -316,3 +316,58 @@ func TestKafkaAway(t *testing.T) {
 		}
 	})
 }
+
+// TestBusy refuses a second run on an account that one is at work on.
+func TestBusy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		disk, err := openFolder(w.dir, testGCID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.run(Range{}); exit.Code(err) != exit.Usage || !strings.Contains(err.Error(), "another backfill") || w.bmw.spent() != 0 {
+			t.Errorf("got %v after %d calls", err, w.bmw.spent())
+		}
+		disk.close()
+		w.mustRun(Range{})
+	})
+}
+
+// TestStateBroken costs calls, never data: it is put aside and made anew.
+func TestStateBroken(t *testing.T) {
+	for name, content := range map[string]string{
+		"torn": `{"version":1,"cars":{"WBY0`, "empty": "", "null": "null", "null car": `{"version":1,"cars":{"WBY00000000000001":null}}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				w.bmw.charged(car1, 3, 24*time.Hour)
+				disk, err := openFolder(w.dir, testGCID)
+				if err != nil {
+					t.Fatal(err)
+				}
+				disk.close()
+				if err := writeFile(filepath.Join(disk.path, stateFile), []byte(content)); err != nil {
+					t.Fatal(err)
+				}
+				if sum := w.mustRun(Range{}); sum.Sessions != 3 {
+					t.Errorf("%+v", sum)
+				}
+			})
+		})
+	}
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		disk, err := openFolder(w.dir, testGCID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		disk.close()
+		if err := writeFile(filepath.Join(disk.path, stateFile), []byte(`{"version":99}`)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.run(Range{}); exit.Code(err) != exit.Usage || !strings.Contains(err.Error(), "newer program") {
+			t.Errorf("got %v, want that a newer program's state is left alone", err)
+		}
+	})
+}

@@ -1,6 +1,7 @@
 package backfill
 
 import (
+	"encoding/json"
 	"maps"
 	"slices"
 	"time"
@@ -58,14 +59,15 @@ type containerState struct {
 }
 
 type carState struct {
-	Mapping  string        `json:"mapping,omitempty"`
-	Gone     bool          `json:"gone,omitempty"` // no longer in the mapping
-	Done     map[Kind]done `json:"done,omitempty"` // telematics by "telematics/<container>"
-	Settled  []span        `json:"settled,omitempty"`
-	Recent   []cover       `json:"recent,omitempty"`
-	Paging   *paging       `json:"paging,omitempty"`
-	Sessions int           `json:"sessions,omitempty"` // seen in Seconds of history
-	Seconds  float64       `json:"seconds,omitempty"`
+	Mapping  string         `json:"mapping,omitempty"`
+	Gone     bool           `json:"gone,omitempty"` // no longer in the mapping
+	Done     map[Kind]done  `json:"done,omitempty"` // telematics by "telematics/<container>"
+	Settled  []span         `json:"settled,omitempty"`
+	Recent   []cover        `json:"recent,omitempty"`
+	Paging   *paging        `json:"paging,omitempty"`
+	Settings *settingsPages `json:"settings,omitempty"`
+	Sessions int            `json:"sessions,omitempty"` // seen in Seconds of history
+	Seconds  float64        `json:"seconds,omitempty"`
 }
 
 // done says when a latest value was fetched.
@@ -88,6 +90,13 @@ type paging struct {
 	At      time.Time `json:"at"`      // of the token
 	Ordered bool      `json:"ordered"` // so far newest first, so Upper may move
 	Seen    []string  `json:"seen"`    // tokens given so far
+}
+
+// settingsPages are the pages of the charging settings that came so far.
+type settingsPages struct {
+	Pages []json.RawMessage `json:"pages"`
+	Token string            `json:"token"` // of the next page
+	At    time.Time         `json:"at"`
 }
 
 func newState() *state {

@@ -71,7 +71,7 @@ func (b *Backfill) openWorker(ctx context.Context, a permit.Account) (*worker, e
 	}
 	var err error
 	w.api, err = rest.New(rest.Config{
-		BaseURL: b.cfg.BaseURL, HTTPClient: b.cfg.HTTPClient, Timeout: b.cfg.Timeout, Log: b.log,
+		BaseURL: b.cfg.BaseURL, HTTPClient: b.cfg.HTTPClient, Timeout: b.cfg.Timeout, Log: b.log, Stats: b.cfg.RESTStats,
 	}, a.Tokens, counted{a.Budget, w})
 	if err != nil {
 		return nil, err
@@ -168,6 +168,9 @@ func (s *state) book(e *entry) {
 	case KindTelematics:
 		s.car(e.VIN).Done[telematicsKey(e.Container)] = done{At: e.Fetched}
 	default:
+		if e.Kind == KindSettings {
+			s.car(e.VIN).Settings = nil
+		}
 		s.car(e.VIN).Done[e.Kind] = done{At: e.Fetched, None: e.None}
 	}
 }

@@ -168,7 +168,7 @@ func planCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			plan, err := p.backfill(list, nil, nil).Plan(cmd.Context(), r)
+			plan, err := p.backfill(list, nil).Plan(cmd.Context(), r)
 			if err != nil {
 				return err
 			}
@@ -212,7 +212,7 @@ by 'backfill archive'.`,
 			}
 			bar := newBar(cmd.ErrOrStderr())
 			p.progress = bar.step
-			sum, err := p.backfill(list, nil, nil).Run(cmd.Context(), r)
+			sum, err := p.backfill(list, nil).Run(cmd.Context(), r)
 			bar.end()
 			return errors.Join(printSummary(cmd.OutOrStdout(), &sum, f.json), err)
 		},
@@ -266,7 +266,7 @@ func archiveCommand() *cobra.Command {
 			}
 			bar := newBar(cmd.ErrOrStderr())
 			p.progress = bar.step
-			sum, err := p.backfill(nil, nil, nil).Archive(cmd.Context(), account, car, args[0])
+			sum, err := p.backfill(nil, nil).Archive(cmd.Context(), account, car, args[0])
 			bar.end()
 			return errors.Join(printSummary(cmd.OutOrStdout(), &sum, asJSON), err)
 		},

@@ -7,10 +7,12 @@ import (
 	"log/slog"
 	"net/http"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/cardata-pipeline/cardata-pipeline/cardata/rest"
 	"github.com/cardata-pipeline/cardata-pipeline/internal/app/backfill"
 	"github.com/cardata-pipeline/cardata-pipeline/internal/app/ops"
 	"github.com/cardata-pipeline/cardata-pipeline/internal/app/permit"
@@ -30,6 +32,11 @@ type process struct {
 	accounts  permit.Accounts
 	kafka     *kafka.Client // nil for plan
 	progress  func(backfill.Step)
+
+	stats backfill.Stats
+	rest  rest.Stats
+	quota rest.QuotaStats
+	left  atomic.Int64 // calls that the account with the least has left, -1: not known
 }
 
 func open(ctx context.Context, cfg Config, log *slog.Logger, needKafka bool) (*process, error) {
@@ -40,6 +47,7 @@ func open(ctx context.Context, cfg Config, log *slog.Logger, needKafka bool) (*p
 	}
 	if p.accounts, err = permit.Open(ctx, permit.Config{
 		TokenDir: cfg.TokenDir, OauthURL: cfg.OauthURL, CAFile: cfg.CAFile, URL: cfg.PermitURL, Secret: cfg.PermitSecret,
+		Quota: rest.QuotaConfig{Stats: &p.quota, Log: log},
 	}, log); err != nil {
 		return nil, exit.With(exit.Usage, err)
 	}
@@ -76,10 +84,11 @@ func (p *process) list(ctx context.Context) ([]permit.Account, error) {
 	return list, nil
 }
 
-func (p *process) backfill(accounts []permit.Account, feed backfill.Feed, stats *backfill.Stats) *backfill.Backfill {
+func (p *process) backfill(accounts []permit.Account, feed backfill.Feed) *backfill.Backfill {
 	cfg := backfill.Config{
 		BaseURL: p.cfg.RestURL, HTTPClient: &http.Client{Transport: p.transport}, Timeout: p.cfg.RestTimeout,
-		DataDir: p.cfg.DataDir, Topics: p.names, Parallel: p.cfg.Parallel, Feed: feed, Stats: stats, Progress: p.progress,
+		DataDir: p.cfg.DataDir, Topics: p.names, Parallel: p.cfg.Parallel, Feed: feed,
+		Stats: &p.stats, RESTStats: &p.rest, Progress: p.progress,
 	}
 	var producer pipeline.Producer
 	if p.kafka != nil {
@@ -106,8 +115,12 @@ const relist = 5 * time.Minute
 // all of them, which costs nothing: what is here is known.
 func (p *process) watch(ctx context.Context) error {
 	metrics := ops.Registry(ops.Version())
-	var stats backfill.Stats
-	ops.Counters(metrics, "backfill", &stats)
+	ops.Counters(metrics, "backfill", &p.stats)
+	ops.Counters(metrics, "backfill", &p.rest)
+	ops.Counters(metrics, "backfill", &p.quota)
+	p.left.Store(-1)
+	ops.Gauge(metrics, "backfill_quota_left_calls", "Calls that the account with the fewest has left today, reserve included; -1 is not known.",
+		func() float64 { return float64(p.left.Load()) })
 	server, err := ops.Listen(ctx, p.cfg.HTTPAddr, metrics, []ops.Check{{Name: "kafka", Test: p.kafka.Ping}}, p.log)
 	if err != nil {
 		return err
@@ -120,7 +133,7 @@ func (p *process) watch(ctx context.Context) error {
 			return err
 		}
 		for ctx.Err() == nil {
-			if err := p.watchOnce(ctx, &stats); err != nil && ctx.Err() == nil {
+			if err := p.watchOnce(ctx); err != nil && ctx.Err() == nil {
 				return err
 			}
 		}
@@ -133,7 +146,7 @@ func (p *process) watch(ctx context.Context) error {
 }
 
 // watchOnce watches until the set of accounts changes or ctx ends.
-func (p *process) watchOnce(ctx context.Context, stats *backfill.Stats) error {
+func (p *process) watchOnce(ctx context.Context) error {
 	list, err := p.accounts.List(ctx)
 	if err != nil {
 		p.log.Warn("some accounts cannot be used", "err", err)
@@ -146,17 +159,41 @@ func (p *process) watchOnce(ctx context.Context, stats *backfill.Stats) error {
 		p.awaitChange(ctx, list)
 		return nil
 	})
+	g.Go(func() error { // ends with ctx
+		p.noteLeft(ctx, list)
+		return nil
+	})
 	if len(list) > 0 {
 		feed := p.kafka.NewConsumer(kafka.ConsumerConfig{
 			Group: p.cfg.KafkaGroup, Topics: []string{p.names.Readings, p.names.Gaps},
 		})
-		b := p.backfill(list, feed, stats)
+		b := p.backfill(list, feed)
 		g.Go(func() error {
 			defer cancel()
 			return b.Watch(ctx)
 		})
 	}
 	return g.Wait()
+}
+
+// noteLeft looks at the quotas each minute.
+func (p *process) noteLeft(ctx context.Context, list []permit.Account) {
+	tick := time.NewTicker(time.Minute)
+	defer tick.Stop()
+	for {
+		least := int64(-1)
+		for _, a := range list {
+			if q, err := a.Quota(ctx); err == nil && (least < 0 || int64(q.Left) < least) {
+				least = int64(q.Left)
+			}
+		}
+		p.left.Store(least)
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 func (p *process) awaitChange(ctx context.Context, known []permit.Account) {

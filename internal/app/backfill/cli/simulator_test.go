@@ -403,3 +403,30 @@ func TestPrint(t *testing.T) {
 		}
 	}
 }
+
+// TestWatchProcess does its first daily run and stops in order.
+func TestWatchProcess(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, 1)
+	r.env = append(r.env, "CARDATA_HTTP_ADDR=127.0.0.1:0")
+	cmd, _ := r.start(t.TempDir(), "watch")
+	ctx, stop := context.WithTimeout(t.Context(), time.Minute)
+	defer stop()
+	for r.sim.RESTCalls(r.gcid)["image"] == 0 && ctx.Err() == nil { // the last of a run
+		select {
+		case <-time.After(50 * time.Millisecond):
+		case <-ctx.Done():
+			t.Fatalf("no daily run: %v", r.sim.RESTCalls(r.gcid))
+		}
+	}
+	<-time.After(500 * time.Millisecond)
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("after SIGTERM: %v", err)
+	}
+	if len(r.sessions()) != 1 {
+		t.Error("no sessions in Kafka")
+	}
+}
