@@ -147,6 +147,7 @@ type exam struct {
 	accounts permit.Accounts
 	patients []patient
 	reached  bool // the stream's host, as far as TLS
+	answered bool // the REST API's host
 	ingest   ingestState
 	cars     []schema.VIN // PRIMARY, as far as asked
 }

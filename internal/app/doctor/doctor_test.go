@@ -232,6 +232,15 @@ func TestReadingsOfTheFirstMinuteAreSeen(t *testing.T) {
 	}
 }
 
+func TestNoCallIsSpentOnAHostThatIsAway(t *testing.T) {
+	s := newSite(t)
+	s.cfg.RESTURL = "http://" + nobody
+	s.run()
+	if q, err := s.quota().Status(t.Context()); err != nil || q.Spent != 0 {
+		t.Errorf("spent %d calls, %v", q.Spent, err)
+	}
+}
+
 func TestNoCallsSpendsNone(t *testing.T) {
 	s := newSite(t)
 	s.cfg.NoCalls, s.cfg.Cars = true, true
