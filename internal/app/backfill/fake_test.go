@@ -180,6 +180,19 @@ func (s *bmw) history(vin schema.VIN, r *http.Request) *http.Response {
 	return answerJSON(http.StatusOK, body)
 }
 
+// made gives the calls so far.
+func (s *bmw) made() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.calls)
+}
+
+func (s *bmw) forget() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.calls = nil
+}
+
 func (s *bmw) spent() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -134,6 +134,9 @@ func (d *desk) repairAll(ctx context.Context, a permit.Account, cars []schema.VI
 		return nil
 	}
 	w, err := d.b.openWorker(ctx, a)
+	if errors.Is(err, errBusy) {
+		return nil // a person's run is at work, it may wait for its quota for hours
+	}
 	if err != nil {
 		return err
 	}

@@ -56,7 +56,7 @@ func watching(t *testing.T, test func(w *world, f feed)) {
 		ended := make(chan error)
 		go func() { ended <- w.backfill().Watch(ctx) }()
 		<-time.After(3 * time.Minute)
-		w.bmw.calls = nil
+		w.bmw.forget()
 		test(w, f)
 		stop()
 		if err := <-ended; err != nil {
@@ -66,10 +66,8 @@ func watching(t *testing.T, test func(w *world, f feed)) {
 }
 
 func (w *world) repairs() int {
-	w.bmw.mu.Lock()
-	defer w.bmw.mu.Unlock()
 	n := 0
-	for _, c := range w.bmw.calls {
+	for _, c := range w.bmw.made() {
 		if strings.Contains(c, "telematicData") {
 			n++
 		}
@@ -141,9 +139,9 @@ func TestWatchRepairs(t *testing.T) {
 				tt.do(f)
 				<-time.After(5 * time.Minute)
 				if got := w.repairs(); got != tt.want {
-					t.Errorf("%d repairs, want %d: %v", got, tt.want, w.bmw.calls)
+					t.Errorf("%d repairs, want %d: %v", got, tt.want, w.bmw.made())
 				}
-				if tt.want > 0 && !slices.ContainsFunc(w.bmw.calls, func(c string) bool { return strings.Contains(c, "containers") }) {
+				if tt.want > 0 && !slices.ContainsFunc(w.bmw.made(), func(c string) bool { return strings.Contains(c, "containers") }) {
 					t.Error("the container of latest values was not made")
 				}
 			})
@@ -155,7 +153,7 @@ func TestWatchRepairs(t *testing.T) {
 func TestWatchBound(t *testing.T) {
 	watching(t, func(w *world, f feed) {
 		<-time.After(time.Until(time.Now().UTC().Truncate(24 * time.Hour).Add(24 * time.Hour)))
-		w.bmw.calls = nil
+		w.bmw.forget()
 		for range 15 {
 			f.reading(car1, schema.SourceStream)
 			<-time.After(20 * time.Minute)
@@ -183,7 +181,7 @@ func TestWatchDaily(t *testing.T) {
 				t.Error(err)
 			}
 			n := 0
-			for _, c := range w.bmw.calls[before:] {
+			for _, c := range w.bmw.made()[before:] {
 				if strings.Contains(c, "basicData") {
 					n++
 				}

@@ -20,6 +20,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 
 	"github.com/cardata-pipeline/cardata-pipeline/cardata/auth"
+	"github.com/cardata-pipeline/cardata-pipeline/cardata/rest"
 	"github.com/cardata-pipeline/cardata-pipeline/cardata/simulator"
 	"github.com/cardata-pipeline/cardata-pipeline/cardata/simulator/cars"
 	"github.com/cardata-pipeline/cardata-pipeline/internal/app/backfill"
@@ -352,11 +353,28 @@ func TestTwoProcesses(t *testing.T) {
 	if set, err := store.Load(); err != nil || set.RefreshToken == "" {
 		t.Errorf("tokens after both: %v", err)
 	}
-	r.sim.ResetQuota(r.gcid)
+	r.sim.ResetQuota(r.gcid) // the next day
+	if err := os.Remove(rest.QuotaPath(r.tokenDir, r.gcid)); err != nil {
+		t.Fatal(err)
+	}
 	r.sim.SetFaults(simulator.Faults{})
 	r.sim.ExpireTokens(r.gcid)
-	var plan backfill.Plan
-	r.command(t.TempDir(), exit.Done, &plan, "plan", "--json")
+	var sum backfill.Summary // with tokens that only the refresh token can bring
+	r.command(t.TempDir(), exit.Done, &sum, "run", "--no-wait", "--json", "--kinds", "basic")
+	if sum.Vehicles != 6 { // mapping and basic data
+		t.Errorf("the login is of no use: %+v", sum)
+	}
+}
+
+// TestNoLogin names the remedy.
+func TestNoLogin(t *testing.T) {
+	t.Setenv("CARDATA_TOKEN_DIR", t.TempDir())
+	t.Setenv("CARDATA_DATA_DIR", t.TempDir())
+	var out, faults bytes.Buffer
+	err := Main(t.Context(), []string{"plan"}, &out, &faults)
+	if exit.Code(err) != exit.NeedsPerson || !strings.Contains(faults.String(), "cardata login") {
+		t.Errorf("exit code %d, %q", exit.Code(err), faults.String())
+	}
 }
 
 // TestUsage names all faults of the flags at once.
