@@ -24,7 +24,7 @@ type Counts struct {
 	ReadingsMinimised    atomic.Int64 // dropped for the account's consent
 	ReadingsMisfit       atomic.Int64 // did not fit the catalogue's type; part of the others
 	ReadingsProduced     atomic.Int64 // acknowledged by Kafka
-	ReadingsStored       atomic.Int64 // acknowledged by the sink
+	ReadingsStored       atomic.Int64 // of the stream, acknowledged by the sink
 	DeadLetters          atomic.Int64 // letters durable in Kafka
 }
 

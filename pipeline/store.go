@@ -128,11 +128,14 @@ func (s *Store) countReadings(readings []schema.Reading) {
 		s.freshness.Observe(readings)
 	}
 	for start := 0; start < len(readings); {
-		end := start + 1
+		end, streamed := start, int64(0)
 		for end < len(readings) && readings[end].GCID == readings[start].GCID {
+			if readings[end].Source == schema.SourceStream {
+				streamed++
+			}
 			end++
 		}
-		s.ledger.Account(readings[start].GCID).ReadingsStored.Add(int64(end - start))
+		s.ledger.Account(readings[start].GCID).ReadingsStored.Add(streamed)
 		start = end
 	}
 }

@@ -22,6 +22,11 @@ func TopicsFor(prefix string) Topics {
 	}
 }
 
+// All lists the names in the order of the data flow.
+func (t Topics) All() []string {
+	return []string{t.Raw, t.Readings, t.Gaps, t.ChargingSessions, t.Vehicles, t.DeadLetters}
+}
+
 // Header keys of the records. Values are text.
 const (
 	HeaderVersion   = "v"          // version of the value's schema

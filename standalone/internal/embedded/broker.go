@@ -16,7 +16,7 @@ import (
 // stop, so all topics together stay near 256 MiB.
 const (
 	Partitions     = 4
-	PartitionBytes = 256 << 20 / (4 * Partitions) // four topics
+	PartitionBytes = 256 << 20 / (6 * Partitions) // six topics
 	Retention      = 7 * 24 * time.Hour
 )
 

@@ -102,7 +102,11 @@ func (w *whole) audit(ctx context.Context) error {
 		lines = append(lines, l)
 		total.add(l)
 	}
-	if err := w.report.ledger(lines, total, false); err != nil {
+	figures, err := w.restFigures(ctx)
+	if err != nil {
+		return err
+	}
+	if err := w.report.ledger(lines, total, &figures); err != nil {
 		return err
 	}
 	for _, e := range examples {
@@ -138,7 +142,7 @@ func (w *whole) figures(ctx context.Context) error {
 	if total.Points, err = audit.Points(ctx, w.db); err != nil {
 		return err
 	}
-	return w.report.ledger(lines, total, true)
+	return w.report.ledger(lines, total, nil)
 }
 
 // counted gives the counts of this life for one account.
@@ -150,11 +154,15 @@ func (w *whole) counted(gcid schema.GCID) line {
 	}
 }
 
-// ledger prints the table, or the JSON object; of a live service the table
-// leaves out what only a simulator can know.
-func (r *reporter) ledger(lines []line, total line, live bool) error {
+// ledger prints the table, or the JSON object; of a live service, whose figures
+// of the REST side are nil, it leaves out what only a simulator can know.
+func (r *reporter) ledger(lines []line, total line, rest *restFigures) error {
 	if r.json {
-		return json.NewEncoder(r.stdout).Encode(map[string]any{"accounts": append([]line{}, lines...), "total": total})
+		return json.NewEncoder(r.stdout).Encode(struct {
+			Accounts []line `json:"accounts"`
+			Total    line   `json:"total"`
+			*restFigures
+		}{append([]line{}, lines...), total, rest})
 	}
 	r.clear()
 	fmt.Fprintln(r.stdout)
@@ -164,7 +172,7 @@ func (r *reporter) ledger(lines []line, total line, live bool) error {
 		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t\n", name,
 			l.Sent, l.InGap, l.Received, l.Duplicates, l.Revised, l.DeadLetters, l.Stored, l.Points, l.Gaps, l.Lost, l.Wrong)
 	}
-	if live { // what was sent is not known
+	if rest == nil { // what was sent is not known
 		head = "account\treceived\tduplicates\trevised\tdead letters\tstored\tpoints\tgaps\t"
 		row = func(name string, l line) {
 			fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t\n", name,
@@ -178,6 +186,10 @@ func (r *reporter) ledger(lines []line, total line, live bool) error {
 	row("total", total)
 	if err := t.Flush(); err != nil {
 		return err
+	}
+	if rest != nil {
+		fmt.Fprintf(r.stdout, "charging sessions: %d at BMW, %d in InfluxDB; REST calls: %d planned, %d spent\n",
+			rest.Sessions.InBMW, rest.Sessions.Stored, rest.Calls.Planned, rest.Calls.Spent)
 	}
 	_, err := fmt.Fprintln(r.stdout)
 	return err

@@ -39,6 +39,7 @@ type whole struct {
 	influx  *embedded.Influx
 	ingest  *ingest.Ingest
 	sink    *sink.Sink
+	rest    *restSide
 	db      *influx.Client
 	closers []func() error
 	since   time.Time // all was up
@@ -51,7 +52,7 @@ func Run(ctx context.Context, cfg Config, stdout, stderr io.Writer) (err error) 
 	w := &whole{cfg: cfg, report: newReporter(stdout, stderr, cfg.JSON)}
 	defer func() { err = errors.Join(err, w.close()) }()
 	for _, step := range []func(context.Context) error{
-		w.openData, w.findAccounts, w.startInflux, w.startBroker, w.startSimulator, w.setUpSink, w.setUpIngest,
+		w.openData, w.findAccounts, w.startInflux, w.startBroker, w.startSimulator, w.setUpSink, w.setUpIngest, w.setUpREST,
 	} {
 		if err := step(ctx); err != nil {
 			if ctx.Err() != nil {
@@ -77,8 +78,11 @@ func Run(ctx context.Context, cfg Config, stdout, stderr io.Writer) (err error) 
 		return w.ingest.Run(ingestCtx)
 	})
 
+	stopREST := w.goREST(flow, broken)
+
 	w.live(ctx, broken)
 	var auditErr error
+	stopREST() // what is under way is kept and goes on with the next start
 	if broken.Err() == nil {
 		w.settle(broken)
 		auditErr = w.audit(broken)
@@ -247,7 +251,7 @@ func (w *whole) startBroker(ctx context.Context) error {
 	names := pipeline.TopicsFor("cardata.")
 	w.broker, err = embedded.StartBroker(embedded.BrokerConfig{
 		Dir: filepath.Join(w.dir, "kafka"), Port: port, Group: "cardata-sink",
-		Topics: []string{names.Readings, names.Raw, names.Gaps, names.DeadLetters},
+		Topics: names.All(),
 	})
 	if err != nil {
 		return err
