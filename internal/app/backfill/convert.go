@@ -21,7 +21,7 @@ func session(s *rest.ChargingSession, o origin) schema.ChargingSession {
 	c := schema.ChargingSession{
 		GCID: o.gcid, VIN: o.vin, Start: s.Start, End: s.End, TimeZone: s.TimeZone,
 		StartSOC: s.StartSOC, EndSOC: s.EndSOC, ChargingSeconds: s.ChargingSeconds,
-		GridKWh: s.GridKWh, BatteryDecreaseKWh: s.BatteryDecreaseKWh, DischargedKWh: s.DischargedKWh,
+		GridKWh: s.GridKWh, BatteryIncreaseKWh: s.BatteryIncreaseKWh, BatteryDecreaseKWh: s.BatteryDecreaseKWh, DischargedKWh: s.DischargedKWh,
 		MileageKm: s.MileageKm(), Preconditioning: s.Preconditioning,
 		Source: o.source, Fetched: o.fetched,
 	}

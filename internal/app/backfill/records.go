@@ -122,7 +122,9 @@ func (k *maker) vehicle(m *made, raw []byte, o origin, kind schema.VehicleKind) 
 	facts, err := schema.FactsOf(raw, kind)
 	if err != nil {
 		k.letter(m, o, Kind(kind), "invalid_answer", err.Error(), raw)
-		return
+		if len(facts) == 0 {
+			return
+		} // else the facts that could be read are kept beside the letter
 	}
 	v := schema.Vehicle{GCID: o.gcid, VIN: o.vin, Kind: kind, Fetched: o.fetched, Facts: facts, Raw: raw}
 	k.addVehicle(m, &v)

@@ -182,7 +182,7 @@ func loadCatalogue(path string) (*schema.Catalogue, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close() //nolint:errcheck // only read
+	defer f.Close()
 	return schema.LoadCatalogue(f, filepath.Base(path))
 }
 

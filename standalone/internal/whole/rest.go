@@ -148,7 +148,7 @@ func (w *whole) restFigures(ctx context.Context) (restFigures, error) {
 }
 
 func (w *whole) sessionStarts(ctx context.Context, vin schema.VIN, each func(ns int64)) error {
-	q := fmt.Sprintf(`SELECT "running" FROM "charging_session" WHERE "vin" = %s`, influx.QuoteText(string(vin)))
+	q := `SELECT "running" FROM "charging_session" WHERE "vin" = ` + influx.QuoteText(string(vin))
 	err := w.db.Query(ctx, q, func(row influx.Row) error {
 		each(row.Time())
 		return nil
