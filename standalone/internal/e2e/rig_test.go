@@ -143,7 +143,14 @@ func (r *rig) until(what string, limit time.Duration, holds func() bool) {
 // handed waits until the simulator has handed over n messages in all.
 func (r *rig) handed(n int64) {
 	r.tb.Helper()
-	r.until(fmt.Sprintf("%d messages handed over", n), time.Minute, func() bool { return r.sim.Ledger().Total().Messages >= n })
+	r.until(fmt.Sprintf("%d messages handed over, some to each account", n), time.Minute, func() bool {
+		for _, p := range r.sim.Progress() {
+			if p.Counts.Messages == 0 {
+				return false // nothing of this account could be in mid-flow
+			}
+		}
+		return r.sim.Ledger().Total().Messages >= n
+	})
 }
 
 // more waits for n further messages.
