@@ -68,7 +68,7 @@ type handing struct {
 type fate struct {
 	handings []handing
 	stored   bool
-	got      schema.Value
+	got      []schema.Value // one for each field of the point, see valuesOf
 }
 
 // arrived gives the index of the last handing that the stored value may have
@@ -79,7 +79,7 @@ func (f *fate) arrived() (last int, sure bool) {
 		return last, false
 	}
 	for i := range f.handings {
-		if f.handings[i].value == f.got {
+		if slices.Contains(f.got, f.handings[i].value) {
 			sure = last < 0
 			last = i
 		}
@@ -155,12 +155,11 @@ func (a *Account) compare(ctx context.Context, db *influx.Client, vin schema.VIN
 		case f.stored:
 			a.Doubled++
 		}
-		got, ok := valueOf(row)
-		f.stored, f.got = true, got
-		if last, _ := f.arrived(); !ok || last < 0 {
+		f.stored, f.got = true, valuesOf(row)
+		if !f.handedAll() {
 			a.Wrong++
 			want := f.handings[len(f.handings)-1].value
-			a.example("wrong", vin, row.Tag("descriptor"), row.Time(), fmt.Sprintf("want %v, got %v", want, got))
+			a.example("wrong", vin, row.Tag("descriptor"), row.Time(), fmt.Sprintf("want %v, got %v", want, f.got))
 		}
 		return nil
 	})
@@ -170,21 +169,36 @@ func (a *Account) compare(ctx context.Context, db *influx.Client, vin schema.VIN
 	return nil
 }
 
-// valueOf reads a point as every reader must: number or bool, then text, then absent.
-func valueOf(row influx.Row) (schema.Value, bool) {
+// handedAll tells whether every field of the point was handed over once.
+func (f *fate) handedAll() bool {
+	for _, v := range f.got {
+		if !slices.ContainsFunc(f.handings, func(h handing) bool { return h.value == v }) {
+			return false
+		}
+	}
+	return len(f.got) > 0
+}
+
+// valuesOf gives the value of each field of a point. There is more than one
+// where a revision changed the kind of a value: no write takes a field back, so
+// a number that was replaced by null stands beside the mark of the null, and
+// readers go by their rule (number or bool, then text, then absent). Which of
+// them came last InfluxDB does not tell; that each arrived it does.
+func valuesOf(row influx.Row) []schema.Value {
+	var values []schema.Value
 	if n, ok := row.Float("number"); ok {
-		return schema.Value{Kind: schema.KindNumber, Number: n}, true
+		values = append(values, schema.Value{Kind: schema.KindNumber, Number: n})
 	}
 	if b, ok := row.Bool("bool"); ok {
-		return schema.Value{Kind: schema.KindBool, Bool: b}, true
+		values = append(values, schema.Value{Kind: schema.KindBool, Bool: b})
 	}
 	if t, ok := row.Text("text"); ok {
-		return schema.Value{Kind: schema.KindText, Text: t}, true
+		values = append(values, schema.Value{Kind: schema.KindText, Text: t})
 	}
 	if absent, ok := row.Bool("absent"); ok && absent {
-		return schema.Value{}, true
+		values = append(values, schema.Value{})
 	}
-	return schema.Value{}, false
+	return values
 }
 
 // judge decides about each handing that is not in InfluxDB and was not replaced

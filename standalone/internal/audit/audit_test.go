@@ -100,6 +100,21 @@ func TestCheckFindsWhatIsPlanted(t *testing.T) {
 			},
 			want: audit.Account{Lost: 1},
 		},
+		"a number that a null replaced": {
+			plant: func(t *testing.T, db *influx.Client, s sent) {
+				t.Helper()
+				s[8].Measured, s[8].Truth = s[7].Measured, schema.Value{}
+				store(t, db, s, all)
+			},
+		},
+		"a null lost that should have replaced a number": {
+			plant: func(t *testing.T, db *influx.Client, s sent) {
+				t.Helper()
+				s[8].Measured, s[8].Truth = s[7].Measured, schema.Value{}
+				store(t, db, s, func(i int, _ *simulator.Entry) bool { return i != 8 })
+			},
+			want: audit.Account{Lost: 1},
+		},
 		"all lost": {plant: func(*testing.T, *influx.Client, sent) {}, want: audit.Account{Lost: n}},
 		"a value changed": {
 			plant: func(t *testing.T, db *influx.Client, s sent) {
