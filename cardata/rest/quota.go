@@ -72,7 +72,7 @@ func (e *QuotaError) remedy() string {
 	case e.Latched:
 		return remedyQuota
 	case e.Use == UseScheduled && e.Spent < e.Limit:
-		return "wait for 00:00 UTC; the rest is kept for what a person asks"
+		return "wait for 00:00 UTC; the rest is kept for commands such as doctor"
 	default:
 		return "wait for 00:00 UTC"
 	}

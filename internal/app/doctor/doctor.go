@@ -131,7 +131,7 @@ func (r Report) Err() error {
 	case person > 0:
 		return exit.With(exit.NeedsPerson, fmt.Errorf("%d of %d faults need a person: see the remedies", person, failed))
 	case failed > 0:
-		return exit.With(exit.Failed, fmt.Errorf("%d faults found: see the remedies", failed))
+		return exit.With(exit.Failed, fmt.Errorf("faults found: %d, each with its remedy above", failed))
 	}
 	return nil
 }
