@@ -38,9 +38,6 @@ const (
 	hasSent
 	hasReceived
 	hasGCID
-	hasVINs
-	hasStart
-	hasEnd
 
 	hasValue = hasNumber | hasBool | hasText | hasNull
 )
@@ -227,12 +224,6 @@ func (f fields) name(what string) string {
 		return "received"
 	case hasGCID:
 		return "gcid"
-	case hasVINs:
-		return "vins"
-	case hasStart:
-		return "start"
-	case hasEnd:
-		return "end"
 	default:
 		return "member"
 	}
