@@ -119,6 +119,17 @@ func (c *rawClient) want(kind byte) packets.Packet {
 	}
 }
 
+// wantPayload reads up to the PUBLISH that carries payload: cars of a running
+// service speak in between.
+func (c *rawClient) wantPayload(payload string) packets.Packet {
+	c.tb.Helper()
+	for {
+		if p := c.want(packets.Publish); string(p.Payload) == payload {
+			return p
+		}
+	}
+}
+
 // wantClosed reads to the end of the connection and gives the reason of a
 // DISCONNECT, 0 when there was none.
 func (c *rawClient) wantClosed() byte {
