@@ -13,6 +13,7 @@ import (
 
 	"github.com/cardata-pipeline/cardata-pipeline/internal/app/backfill"
 	"github.com/cardata-pipeline/cardata-pipeline/internal/app/ops"
+	"github.com/cardata-pipeline/cardata-pipeline/internal/app/progress"
 	"github.com/cardata-pipeline/cardata-pipeline/internal/env"
 	"github.com/cardata-pipeline/cardata-pipeline/internal/exit"
 	"github.com/cardata-pipeline/cardata-pipeline/schema"
@@ -210,10 +211,10 @@ by 'backfill archive'.`,
 			if err := p.prepare(cmd.Context()); err != nil {
 				return err
 			}
-			bar := newBar(cmd.ErrOrStderr())
-			p.progress = bar.step
+			bar := progress.NewBar(cmd.ErrOrStderr())
+			p.progress = showOn(bar)
 			sum, err := p.backfill(list, nil).Run(cmd.Context(), r)
-			bar.end()
+			bar.End()
 			return errors.Join(printSummary(cmd.OutOrStdout(), &sum, f.json), err)
 		},
 	}
@@ -264,10 +265,10 @@ func archiveCommand() *cobra.Command {
 			if err := p.prepare(cmd.Context()); err != nil {
 				return err
 			}
-			bar := newBar(cmd.ErrOrStderr())
-			p.progress = bar.step
+			bar := progress.NewBar(cmd.ErrOrStderr())
+			p.progress = showOn(bar)
 			sum, err := p.backfill(nil, nil).Archive(cmd.Context(), account, car, args[0])
-			bar.end()
+			bar.End()
 			return errors.Join(printSummary(cmd.OutOrStdout(), &sum, asJSON), err)
 		},
 	}

@@ -4,12 +4,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"text/tabwriter"
 	"time"
 
 	"github.com/cardata-pipeline/cardata-pipeline/internal/app/backfill"
+	"github.com/cardata-pipeline/cardata-pipeline/internal/app/progress"
 )
 
 func printJSON(w io.Writer, v any) error {
@@ -109,50 +109,13 @@ func printSkip(w io.Writer, k *backfill.Skip) {
 	fmt.Fprintln(w)
 }
 
-// bar shows progress: one line that is drawn over on a terminal, plain lines
-// elsewhere.
-type bar struct {
-	w     io.Writer
-	terse bool // a terminal
-	drawn bool
-	last  string
-}
-
-func newBar(w io.Writer) *bar {
-	b := &bar{w: w}
-	if f, ok := w.(*os.File); ok {
-		if info, err := f.Stat(); err == nil {
-			b.terse = info.Mode()&os.ModeCharDevice != 0
+// showOn gives a function that shows the steps of a run on a bar.
+func showOn(bar *progress.Bar) func(backfill.Step) {
+	return func(s backfill.Step) {
+		text := strings.TrimSpace(s.Account + " " + s.Text)
+		if !s.Waiting.IsZero() {
+			text += " until " + s.Waiting.Format(time.DateTime) + " UTC"
 		}
-	}
-	return b
-}
-
-func (b *bar) step(s backfill.Step) {
-	text := strings.TrimSpace(s.Account + " " + s.Text)
-	if !s.Waiting.IsZero() {
-		text += " until " + s.Waiting.Format(time.DateTime) + " UTC"
-	}
-	if !b.terse {
-		if line := fmt.Sprintf("%d/%d %s", s.Calls, s.Planned, text); line != b.last {
-			b.last = line
-			fmt.Fprintln(b.w, line)
-		}
-		return
-	}
-	const width, column = 24, 78
-	full := 0
-	if s.Planned > 0 {
-		full = min(width*s.Calls/s.Planned, width)
-	}
-	line := []rune(fmt.Sprintf("[%s%s] %d/%d %s", strings.Repeat("#", full), strings.Repeat(".", width-full), s.Calls, s.Planned, text))
-	fmt.Fprintf(b.w, "\r\033[K%s", string(line[:min(len(line), column)]))
-	b.drawn = true
-}
-
-// end leaves the line, so that what follows stands below it.
-func (b *bar) end() {
-	if b.drawn {
-		fmt.Fprintln(b.w)
+		bar.Step(s.Calls, s.Planned, text)
 	}
 }
