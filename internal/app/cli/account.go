@@ -15,6 +15,7 @@ import (
 
 	"github.com/cardata-pipeline/cardata-pipeline/cardata/auth"
 	"github.com/cardata-pipeline/cardata-pipeline/cardata/rest"
+	"github.com/cardata-pipeline/cardata-pipeline/internal/app/command"
 	"github.com/cardata-pipeline/cardata-pipeline/internal/app/login"
 	"github.com/cardata-pipeline/cardata-pipeline/internal/app/permit"
 	"github.com/cardata-pipeline/cardata-pipeline/internal/exit"
@@ -76,7 +77,7 @@ func (a *accountFlags) each(cmd *cobra.Command, do func(ctx context.Context, acc
 func (a *accountFlags) only(cmd *cobra.Command, do func(ctx context.Context, c *rest.Client) error) error {
 	return a.withAccounts(cmd, func(list []permit.Account, client func(permit.Account) (*rest.Client, error)) error {
 		if len(list) > 1 {
-			return usage(cmd, fmt.Errorf("there are %d accounts: choose one by --account", len(list)))
+			return command.Usage(cmd, fmt.Errorf("there are %d accounts: choose one by --account", len(list)))
 		}
 		c, err := client(list[0])
 		if err == nil {
@@ -105,7 +106,7 @@ func (a *accountFlags) withAccounts(cmd *cobra.Command, do func([]permit.Account
 	list, trouble := accounts.List(ctx)
 	if list = a.chosen(list); len(list) == 0 {
 		if trouble == nil && a.account != "" {
-			return usage(cmd, fmt.Errorf("no account ends with %q", a.account))
+			return command.Usage(cmd, fmt.Errorf("no account ends with %q", a.account))
 		}
 		if trouble == nil {
 			trouble = errors.New("no account has logged in here; run `cardata login`")

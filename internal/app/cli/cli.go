@@ -4,14 +4,13 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
-	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/cardata-pipeline/cardata-pipeline/internal/app/command"
 	"github.com/cardata-pipeline/cardata-pipeline/internal/app/ops"
 	"github.com/cardata-pipeline/cardata-pipeline/internal/exit"
 )
@@ -42,32 +41,16 @@ Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 needs a person such as
 		Version:       ops.Version(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Args:          noArgs,
+		Args:          command.NoArgs,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SuggestionsMinimumDistance = 2
-	root.SetFlagErrorFunc(usage)
+	root.SetFlagErrorFunc(command.Usage)
 	root.AddCommand(
 		loginCommand(), doctorCommand(), statusCommand(), vehiclesCommand(), containersCommand(), quotaCommand(),
 		simulateCommand(), normalizeCommand(),
 	)
 	return root
-}
-
-func usage(cmd *cobra.Command, err error) error {
-	return exit.With(exit.Usage, fmt.Errorf("%w; see %s --help", err, cmd.CommandPath()))
-}
-
-// noArgs refuses arguments; with suggestions when it may be a misspelt command.
-func noArgs(cmd *cobra.Command, args []string) error {
-	if len(args) == 0 {
-		return nil
-	}
-	text := fmt.Sprintf("unexpected argument %q", args[0])
-	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
-		text += ", did you mean " + strings.Join(near, " or ") + "?"
-	}
-	return usage(cmd, errors.New(text))
 }
 
 // fromEnv gives an environment variable, or other when it is not set.

@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/cardata-pipeline/cardata-pipeline/internal/app/command"
 	"github.com/cardata-pipeline/cardata-pipeline/internal/app/login"
 	"github.com/cardata-pipeline/cardata-pipeline/internal/app/normalize"
 	"github.com/cardata-pipeline/cardata-pipeline/internal/app/simulate"
@@ -21,7 +22,7 @@ account's tokens for ingest. Before it, in the portal (BMW CarData, or MINI CarD
 the API subscription, wait a minute, then tick the stream subscription.
 
 Environment: CARDATA_CLIENT_ID, CARDATA_OAUTH_URL, CARDATA_TOKEN_DIR, CARDATA_CA_FILE give the flags' defaults.`,
-		Args: noArgs,
+		Args: command.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg.Log = slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelWarn}))
 			return login.Run(cmd.Context(), cfg, cmd.OutOrStdout())
@@ -44,7 +45,7 @@ func simulateCommand() *cobra.Command {
 		Short: "Be BMW's service for anyone without a car",
 		Long: `simulate serves CarData's OAuth and MQTT on TLS with its own certificate authority, for cars that drive
 and charge, until it is stopped. Any CarData client runs against it unchanged but for addresses and CA file.`,
-		Args: noArgs,
+		Args: command.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg.Log = slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelWarn}))
 			return simulate.Run(cmd.Context(), cfg, cmd.OutOrStdout())
@@ -78,7 +79,7 @@ func normalizeCommand() *cobra.Command {
 skipped (descriptors the car never reported) or dead_letter (reason and text).`,
 		Example: `  mosquitto_sub … | cardata normalize
   cardata normalize --kind telematic --topic GCID/VIN < telematicData.json`,
-		Args: noArgs,
+		Args: command.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return normalize.Run(cmd.Context(), cfg, cmd.InOrStdin(), cmd.OutOrStdout())
 		},

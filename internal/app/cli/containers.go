@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/cardata-pipeline/cardata-pipeline/cardata/rest"
+	"github.com/cardata-pipeline/cardata-pipeline/internal/app/command"
 	"github.com/cardata-pipeline/cardata-pipeline/internal/app/permit"
 	"github.com/cardata-pipeline/cardata-pipeline/schema"
 )
@@ -40,7 +41,7 @@ func containersCommand() *cobra.Command {
 data selection does. An account has at most 10. Each of these commands costs one REST call of the day's 50. backfill keeps its own containers by itself.
 
 ` + envAccounts,
-		Args: noArgs,
+		Args: command.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			views := []containerView{}
 			err := flags.each(cmd, func(ctx context.Context, acc permit.Account, c *rest.Client) error {
@@ -90,7 +91,7 @@ func containerCreate(flags *accountFlags) *cobra.Command {
 				err = errors.Join(err, errors.New("--name is needed"))
 			}
 			if err != nil {
-				return usage(cmd, err)
+				return command.Usage(cmd, err)
 			}
 			return flags.only(cmd, func(ctx context.Context, c *rest.Client) error {
 				one, err := c.CreateContainer(ctx, name, purpose, keys)
@@ -125,7 +126,7 @@ func containerDelete(flags *accountFlags) *cobra.Command {
 // containerID wants one argument in BMW's form, so that a slip costs no call.
 func containerID(cmd *cobra.Command, args []string) error {
 	if len(args) != 1 || len(args[0]) != 13 || strings.Trim(args[0], "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789") != "" {
-		return usage(cmd, errors.New("one container id is needed: 13 upper-case letters and digits, as `cardata containers` lists them"))
+		return command.Usage(cmd, errors.New("one container id is needed: 13 upper-case letters and digits, as `cardata containers` lists them"))
 	}
 	return nil
 }

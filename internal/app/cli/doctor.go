@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/cardata-pipeline/cardata-pipeline/internal/app/command"
 	"github.com/cardata-pipeline/cardata-pipeline/internal/app/doctor"
 	"github.com/cardata-pipeline/cardata-pipeline/pipeline"
 )
@@ -72,10 +73,10 @@ Exit code: 0 nothing failed, 3 a person has to act, 1 something failed that may 
 ` + envAccounts + `
 CARDATA_DATA_DIR, CARDATA_INGEST_URL, CARDATA_MQTT_ADDR, CARDATA_KAFKA_BROKERS, CARDATA_TOPIC_PREFIX and CARDATA_INFLUX_* too;
 CARDATA_INFLUX_TOKEN has no flag.`,
-		Args: noArgs,
+		Args: command.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if listen < 0 || listen > 10*time.Minute || within < time.Second || within > 10*time.Minute {
-				return usage(cmd, errors.New("--listen must be at most 10m, --timeout 1s to 10m"))
+				return command.Usage(cmd, errors.New("--listen must be at most 10m, --timeout 1s to 10m"))
 			}
 			cfg := site.config(cmd)
 			cfg.NoCalls, cfg.Cars, cfg.Connect, cfg.Listen, cfg.Timeout = noCalls, more, connect, listen, within

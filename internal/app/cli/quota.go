@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/cardata-pipeline/cardata-pipeline/cardata/rest"
+	"github.com/cardata-pipeline/cardata-pipeline/internal/app/command"
 	"github.com/cardata-pipeline/cardata-pipeline/internal/app/permit"
 )
 
@@ -44,7 +45,7 @@ nobody the count: it is what this project's processes booked, and what other too
 The day ends at 00:00 UTC.
 
 ` + envAccounts,
-		Args: noArgs,
+		Args: command.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			views := []quotaView{}
 			err := flags.each(cmd, func(ctx context.Context, acc permit.Account, _ *rest.Client) error {

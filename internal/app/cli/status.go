@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/cardata-pipeline/cardata-pipeline/internal/app/command"
 	"github.com/cardata-pipeline/cardata-pipeline/internal/app/doctor"
 	"github.com/cardata-pipeline/cardata-pipeline/internal/exit"
 )
@@ -23,7 +24,7 @@ func statusCommand() *cobra.Command {
 reads files and asks ingest's health address; it costs no REST call and no connection to BMW.
 
 ` + envAccounts,
-		Args: noArgs,
+		Args: command.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			o, err := doctor.Look(cmd.Context(), site.config(cmd))
 			if err != nil {

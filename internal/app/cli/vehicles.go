@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/cardata-pipeline/cardata-pipeline/cardata/rest"
+	"github.com/cardata-pipeline/cardata-pipeline/internal/app/command"
 	"github.com/cardata-pipeline/cardata-pipeline/internal/app/permit"
 )
 
@@ -39,7 +40,7 @@ func vehiclesCommand() *cobra.Command {
 to the account that a car is mapped to as PRIMARY.
 
 ` + envAccounts,
-		Args: noArgs,
+		Args: command.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			views := []vehicleView{}
 			err := flags.each(cmd, func(ctx context.Context, acc permit.Account, c *rest.Client) error {

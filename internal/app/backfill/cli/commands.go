@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/cardata-pipeline/cardata-pipeline/internal/app/backfill"
+	"github.com/cardata-pipeline/cardata-pipeline/internal/app/command"
 	"github.com/cardata-pipeline/cardata-pipeline/internal/app/ops"
 	"github.com/cardata-pipeline/cardata-pipeline/internal/app/progress"
 	"github.com/cardata-pipeline/cardata-pipeline/internal/env"
@@ -51,23 +52,12 @@ Everything but the flags is set by environment variables:
 		Version:       ops.Version(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Args:          noArgs,
+		Args:          command.NoArgs,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	root.SetFlagErrorFunc(usage)
+	root.SetFlagErrorFunc(command.Usage)
 	root.AddCommand(planCommand(), runCommand(), watchCommand(), archiveCommand())
 	return root
-}
-
-func usage(cmd *cobra.Command, err error) error {
-	return exit.With(exit.Usage, fmt.Errorf("%w; see %s --help", err, cmd.CommandPath()))
-}
-
-func noArgs(cmd *cobra.Command, args []string) error {
-	if len(args) == 0 {
-		return nil
-	}
-	return usage(cmd, fmt.Errorf("unexpected argument %q", args[0]))
 }
 
 // flags are those of plan and run.
@@ -94,18 +84,14 @@ func (f *flags) parse() (backfill.Range, error) {
 	r := backfill.Range{NoWait: f.noWait, Again: f.again}
 	var faults []error
 	var err error
-	if r.From, err = day(f.from, 0); err != nil {
+	if r.From, err = command.Moment(f.from, 0); err != nil {
 		faults = append(faults, fmt.Errorf("--from: %w", err))
 	}
-	if r.To, err = day(f.to, 24*time.Hour); err != nil {
+	if r.To, err = command.Moment(f.to, 24*time.Hour); err != nil {
 		faults = append(faults, fmt.Errorf("--to: %w", err))
 	}
-	for _, v := range f.vins {
-		vin, err := schema.ParseVIN(strings.ToUpper(strings.TrimSpace(v)))
-		if err != nil {
-			faults = append(faults, fmt.Errorf("--vin %q: %w", v, err))
-		}
-		r.VINs = append(r.VINs, vin)
+	if r.VINs, err = command.VINs(f.vins); err != nil {
+		faults = append(faults, err)
 	}
 	if r.Kinds, err = backfill.ParseKinds(f.kinds); err != nil {
 		faults = append(faults, fmt.Errorf("--kinds: %w", err))
@@ -114,21 +100,6 @@ func (f *flags) parse() (backfill.Range, error) {
 		faults = append(faults, fmt.Errorf("--from %s: it is in the future", f.from))
 	}
 	return r, exit.With(exit.Usage, errors.Join(faults...))
-}
-
-// day reads a moment; a day alone is its start, moved by whole.
-func day(s string, whole time.Duration) (time.Time, error) {
-	if s == "" {
-		return time.Time{}, nil
-	}
-	if t, err := time.Parse(time.DateOnly, s); err == nil {
-		return t.Add(whole), nil
-	}
-	t, err := time.Parse(time.RFC3339, s)
-	if err != nil {
-		return time.Time{}, fmt.Errorf("%q: want a day such as 2026-01-31, or 2026-01-31T18:00:00Z", s)
-	}
-	return t.UTC(), nil
 }
 
 // load reads the environment and opens what the command needs. Logs go to
@@ -154,11 +125,11 @@ func planCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "plan",
 		Short: "Show what run would cost in calls and days, per car and kind; it spends nothing",
-		Args:  noArgs,
+		Args:  command.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			r, err := f.parse()
 			if err != nil {
-				return usage(cmd, err)
+				return command.Usage(cmd, err)
 			}
 			p, err := load(cmd, false)
 			if err != nil {
@@ -193,11 +164,11 @@ on by itself. Stopped or killed, the same command goes on where it was and repea
 
 --from and --to bound charging sessions alone: everything else REST serves is a latest value. Older readings come
 by 'backfill archive'.`,
-		Args: noArgs,
+		Args: command.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			r, err := f.parse()
 			if err != nil {
-				return usage(cmd, err)
+				return command.Usage(cmd, err)
 			}
 			p, err := load(cmd, true)
 			if err != nil {
@@ -227,7 +198,7 @@ func watchCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "watch",
 		Short: "Keep accounts up to date: a daily run each, and the latest values after gaps of the stream",
-		Args:  noArgs,
+		Args:  command.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			p, err := load(cmd, true)
 			if err != nil {
@@ -247,11 +218,11 @@ func archiveCommand() *cobra.Command {
 		Short: "Import the owner archive that the portal gives; it makes no call",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) != 1 {
-				return usage(cmd, errors.New("name one ZIP"))
+				return command.Usage(cmd, errors.New("name one ZIP"))
 			}
 			car, err := schema.ParseVIN(strings.ToUpper(vin))
 			if vin != "" && err != nil {
-				return usage(cmd, fmt.Errorf("--vin %q: %w", vin, err))
+				return command.Usage(cmd, fmt.Errorf("--vin %q: %w", vin, err))
 			}
 			p, err := load(cmd, true)
 			if err != nil {
@@ -260,7 +231,7 @@ func archiveCommand() *cobra.Command {
 			defer p.close()
 			account, err := p.pick(cmd.Context(), gcid)
 			if err != nil {
-				return usage(cmd, err)
+				return command.Usage(cmd, err)
 			}
 			if err := p.prepare(cmd.Context()); err != nil {
 				return err
