@@ -143,7 +143,9 @@ func (l *lines) gap(owner int, g *schema.Gap, vin schema.VIN) error {
 func (l *lines) day(owner int, d *Day) error {
 	e := l.start("day")
 	e.AddTag("table", d.Table)
-	e.AddTag("vin", string(d.VIN))
+	if d.VIN != "" {
+		e.AddTag("vin", string(d.VIN))
+	}
 	e.AddField("touched", lineprotocol.IntValue(d.Touched.UnixMilli()))
 	return l.end(owner, dayStart(daysSinceEpoch(d.Day)))
 }

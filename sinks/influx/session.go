@@ -5,6 +5,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/influxdata/line-protocol/v2/lineprotocol"
 
@@ -23,8 +24,8 @@ type SessionSink struct{ c *Client }
 func NewSessionSink(c *Client) *SessionSink { return &SessionSink{c} }
 
 // Write stores one point for each session and one for each of its blocks, then a
-// day mark for each (vin, UTC day) that one of them starts on, as
-// ReadingSink.Write does. A later version of a session lands on the same points.
+// day mark for each (vin, UTC day) from a session's start to its end, as
+// ReadingSink.Write does: a later version may take blocks away from any of them. A later version of a session lands on the same points.
 // A session is rejected when one of its points is.
 func (s *SessionSink) Write(ctx context.Context, sessions []schema.ChargingSession) error {
 	if len(sessions) == 0 {
@@ -54,9 +55,23 @@ func (b *batch) addSession(ctx context.Context, i int, s *schema.ChargingSession
 	}
 	err := b.l.session(i, s)
 	if err == nil {
-		b.l.addDay(s.VIN, s.Start)
+		b.l.addDays(s.VIN, s.Start, s.End)
 	}
 	return b.added(ctx, i, err)
+}
+
+// maxSessionDays bounds the marks of a session: an end that is years away is a
+// mistake of somebody's clock.
+const maxSessionDays = 60
+
+// addDays notes that the batch hits the UTC days from start to end; an end that is
+// not later is none.
+func (l *lines) addDays(vin schema.VIN, start, end time.Time) {
+	l.addDay(vin, start)
+	first := daysSinceEpoch(start)
+	for day := first + 1; day <= daysSinceEpoch(end) && day <= first+maxSessionDays; day++ {
+		l.addDay(vin, dayStart(day))
+	}
 }
 
 // session appends the line of s. What BMW did not say is left out, and so keeps

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"strings"
 	"testing"
 	"time"
 
@@ -323,4 +324,30 @@ func asFloats(points map[string]map[string]any) map[string]map[string]any {
 		}
 	}
 	return points
+}
+
+func TestEveryDayOfASessionAndOfAGapWithoutACarIsMarked(t *testing.T) {
+	eachServer(t, func(t *testing.T, newTarget func(t *testing.T) target) {
+		t.Helper()
+		tg := newTarget(t)
+		c := newClient(t, tg.cfg)
+		long := schema.ChargingSession{VIN: vinA, Start: noon, End: noon.Add(50 * time.Hour), Fetched: noon.Add(60 * time.Hour)}
+		wrong := schema.ChargingSession{VIN: vinB, Start: noon, End: noon.AddDate(3, 0, 0), Fetched: noon}
+		if err := influx.NewSessionSink(c).Write(t.Context(), []schema.ChargingSession{long, wrong}); err != nil {
+			t.Fatal(err)
+		}
+		gap := schema.Gap{GCID: gcidA, Start: noon, End: noon.Add(time.Minute), Cause: schema.GapRefused}
+		if err := influx.NewGapSink(c).Write(t.Context(), []schema.Gap{gap}); err != nil {
+			t.Fatal(err)
+		}
+		days := tg.values(t, "day", []string{"vin", "table"}, []string{"touched"})
+		count := map[string]int{}
+		for key := range days {
+			who, _, _ := strings.Cut(key, ", ")
+			count[who]++
+		}
+		if want := map[string]int{string(vinA) + ",charging_sessions": 3, string(vinB) + ",charging_sessions": 61, ",gaps": 1}; !maps.Equal(count, want) {
+			t.Errorf("marked days = %v, want %v", count, want)
+		}
+	})
 }

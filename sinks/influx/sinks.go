@@ -76,7 +76,11 @@ func (s *GapSink) Write(ctx context.Context, gaps []schema.Gap) error {
 
 func (b *batch) addGap(ctx context.Context, i int, g *schema.Gap) error {
 	if len(g.VINs) == 0 {
-		return b.added(ctx, i, b.l.gap(i, g, ""))
+		err := b.l.gap(i, g, "")
+		if err == nil {
+			b.l.addDay("", g.Start)
+		}
+		return b.added(ctx, i, err)
 	}
 	for _, vin := range g.VINs {
 		err := b.l.gap(i, g, vin)
@@ -151,10 +155,10 @@ func (c *Client) WriteFreshness(ctx context.Context, points []Freshness) error {
 
 // Day is the mark of one UTC day of one table of one car.
 type Day struct {
-	VIN     schema.VIN
-	Table   string    // such as TableReadings
-	Day     time.Time // any moment of the day
-	Touched time.Time // last write that hit the day, kept in milliseconds
+	VIN     schema.VIN // empty for gaps of an account without a known car
+	Table   string     // such as TableReadings
+	Day     time.Time  // any moment of the day
+	Touched time.Time  // last write that hit the day, kept in milliseconds
 }
 
 // TouchDays stores day marks; the sinks do so by themselves. Errors are
