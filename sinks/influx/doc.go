@@ -1,4 +1,4 @@
-// Package influx writes readings, gaps, charging sessions, vehicle records and
+// Package influx writes readings, positions, gaps, charging sessions, vehicle records and
 // their bookkeeping to InfluxDB and reads them back with InfluxQL. One code path
 // serves 1.8, 2.x and 3: lines go to /api/v2/write, queries to /query.
 //
@@ -20,6 +20,8 @@
 //	vehicle           vin, kind        facts integer, the number of facts; and each fact   when it was fetched
 //	                                   as name.number float, name.bool boolean or
 //	                                   name.text string
+//	position          vin              latitude, longitude, altitude, heading float; see     when the latitude
+//	                                   below; apart_ms integer; outlier boolean            was measured
 //	freshness         vin              lag_ms integer; readings integer                    start of the minute
 //	day               vin, table       touched integer, unix ms                            start of the UTC day
 //
@@ -30,6 +32,15 @@
 //
 // A gap has one point for each car known at the time; an account without known
 // cars has one point without the tag vin, and no day. A gap's day is the one it starts on.
+//
+// # Positions
+//
+// A position is a latitude with the longitude that was measured nearest to it, within three
+// seconds; see package derive. latitude and longitude are degrees north and east. altitude
+// (m) and heading (degrees clockwise from north) are there only when measured near enough.
+// apart_ms is the time between latitude and longitude. outlier is true where the car cannot
+// have been, judged by the positions around; it may change as these arrive. The day of a
+// position is that of its latitude.
 //
 // # Charging sessions
 //

@@ -32,6 +32,7 @@ type fakeInflux struct {
 	points   map[string]point
 	series   map[string]bool
 	bodies   []string // of every write, in order
+	lookups  []string // every SELECT, in order
 	answer   http.HandlerFunc
 	requests int
 }
@@ -104,7 +105,7 @@ func (f *fakeInflux) fail(w http.ResponseWriter, status int, code, text string) 
 	fmt.Fprintf(w, `{"code":%q,"message":%q}`, code, text)
 }
 
-// query knows the two statements of EnsureDatabase.
+// query knows the two statements of EnsureDatabase, and the look-up of positions.
 func (f *fakeInflux) query(w http.ResponseWriter, r *http.Request) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -118,6 +119,9 @@ func (f *fakeInflux) query(w http.ResponseWriter, r *http.Request) {
 	case strings.HasPrefix(q, "CREATE DATABASE "):
 		f.bucket, _ = strconv.Unquote(strings.TrimPrefix(q, "CREATE DATABASE "))
 		io.WriteString(w, `{"results":[{"statement_id":0}]}`)
+	case strings.HasPrefix(q, "SELECT "):
+		f.lookups = append(f.lookups, q)
+		io.WriteString(w, f.selectNumbers(q))
 	default:
 		fmt.Fprintf(w, `{"results":[{"statement_id":0,"error":"unknown statement"}]}`)
 	}

@@ -31,6 +31,8 @@ type Config struct {
 	BatchWait     time.Duration `split_words:"true" default:"250ms" desc:"longest wait to fill a batch, 1ms to 1m"`
 	Parallel      int           `split_words:"true" default:"4" desc:"partitions written at the same time, 1 to 64; bounds memory"`
 
+	Positions bool `default:"true" desc:"derive positions and store them as measurement position; the token must then be allowed to read as well"`
+
 	HTTPAddr     string        `split_words:"true" default:":8080" desc:"address of /metrics, /healthz and /readyz"`
 	DrainTimeout time.Duration `split_words:"true" default:"20s" desc:"time to finish after SIGTERM, 1s to 10m, under the pod's grace period"`
 	LogLevel     string        `split_words:"true" default:"info" desc:"debug, info, warn or error"`

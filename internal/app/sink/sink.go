@@ -31,6 +31,7 @@ type Sink struct {
 	consumer  *kafka.Consumer
 	producer  *kafka.Producer
 	influx    *influx.Client
+	positions *influx.PositionSink // nil when they are not wanted
 	stages    []stage
 	store     *pipeline.Store
 	ledger    *pipeline.Ledger
@@ -49,10 +50,15 @@ type stage struct {
 // never be stored is kept as a dead letter, what may pass later is tried again,
 // then the store itself.
 func through[T any](s *Sink, name string, to pipeline.Sink[T], letters *pipeline.DeadLetters, letter func(*T) pipeline.Letter) pipeline.Sink[T] {
+	return pipeline.NewRejects(again(s, name, to), letters, letter)
+}
+
+// again tries again what may pass later, under the eyes of metrics and readiness.
+func again[T any](s *Sink, name string, to pipeline.Sink[T]) pipeline.Sink[T] {
 	policy := backoff.Policy{Base: 500 * time.Millisecond, Cap: 30 * time.Second}
 	retry := pipeline.NewRetry(to, policy, s.log.With("records", name))
 	s.stages = append(s.stages, stage{&retry.Stats, retry.Away})
-	return pipeline.NewRejects(retry, letters, letter)
+	return retry
 }
 
 // Run is New and Run in one, for a process of its own.
@@ -88,7 +94,7 @@ func New(ctx context.Context, cfg Config, log *slog.Logger) (*Sink, error) {
 
 	letters := pipeline.NewDeadLetters(s.producer, s.names.DeadLetters)
 	s.store = pipeline.NewStore(s.names, pipeline.Sinks{
-		Readings: through(s, "readings", influx.NewReadingSink(s.influx), letters, pipeline.ReadingLetter),
+		Readings: s.readings(letters),
 		Gaps:     through(s, "gaps", influx.NewGapSink(s.influx), letters, pipeline.GapLetter),
 		Sessions: through(s, "sessions", influx.NewSessionSink(s.influx), letters, pipeline.SessionLetter),
 		Vehicles: through(s, "vehicles", influx.NewVehicleSink(s.influx), letters, pipeline.VehicleLetter),
@@ -113,7 +119,7 @@ func (s *Sink) Run(ctx context.Context) error {
 		if err := s.prepare(done); err != nil {
 			return err
 		}
-		return s.consumer.Run(done, s.store.Handle)
+		return s.consumer.Run(done, s.handle)
 	})
 	if err := work.Wait(); err != nil && ctx.Err() == nil {
 		return err
@@ -197,6 +203,9 @@ func (s *Sink) registry() *prometheus.Registry {
 	ops.Counters(r, "producer", &s.producer.Stats)
 	ops.Counters(r, "influx", &s.influx.Stats)
 	ops.Counters(r, "store", &s.store.Stats)
+	if s.positions != nil {
+		ops.Counters(r, "positions", &s.positions.Stats)
+	}
 	ops.Counter(r, "write_retries", "Count of writes to InfluxDB that were tried again.", s.total(func(st *pipeline.RetryStats) *atomic.Int64 { return &st.Retries }))
 	ops.Counter(r, "write_outages", "Count of times that InfluxDB took no writes.", s.total(func(st *pipeline.RetryStats) *atomic.Int64 { return &st.Outages }))
 	ops.Ledger(r, s.ledger)

@@ -16,6 +16,7 @@ import (
 	"github.com/cardata-pipeline/cardata-pipeline/internal/app/topics"
 	"github.com/cardata-pipeline/cardata-pipeline/internal/env"
 	"github.com/cardata-pipeline/cardata-pipeline/pipeline"
+	"github.com/cardata-pipeline/cardata-pipeline/pipeline/derive"
 	"github.com/cardata-pipeline/cardata-pipeline/pipeline/kafka"
 	"github.com/cardata-pipeline/cardata-pipeline/schema"
 )
@@ -74,6 +75,7 @@ func TestEveryTopicReachesInfluxDB(t *testing.T) {
 	db := &store{all: make(chan struct{}), wanted: map[string]bool{
 		"reading,": true, "gap,": true, "charging_session,": true, "charging_block,": true, "vehicle,kind=tyres,": true,
 		"day,table=charging_sessions,": true, "day,table=vehicles,": true,
+		"position,vin=" + string(testVIN) + " latitude=48,longitude=11,": true, "day,table=positions,": true,
 	}}
 	server := httptest.NewServer(db)
 	defer server.Close()
@@ -104,8 +106,8 @@ func TestEveryTopicReachesInfluxDB(t *testing.T) {
 		t.Errorf("Run = %v", err)
 	}
 	stats := s.Stats()
-	if stats.Sessions.Load() != 1 || stats.Vehicles.Load() != 1 || stats.Readings.Load() != 1 || stats.Gaps.Load() != 1 || stats.RecordsInvalid.Load() != 1 {
-		t.Errorf("stored %d sessions, %d vehicles, %d readings, %d gaps and %d dead letters, want one of each",
+	if stats.Sessions.Load() != 1 || stats.Vehicles.Load() != 1 || stats.Readings.Load() != 3 || stats.Gaps.Load() != 1 || stats.RecordsInvalid.Load() != 1 {
+		t.Errorf("stored %d sessions, %d vehicles, %d readings, %d gaps and %d dead letters, want three readings and one of each other",
 			stats.Sessions.Load(), stats.Vehicles.Load(), stats.Readings.Load(), stats.Gaps.Load(), stats.RecordsInvalid.Load())
 	}
 }
@@ -124,6 +126,9 @@ func produce(ctx context.Context, t *testing.T, brokers []string, names pipeline
 	}
 	now := time.Now().UTC().Truncate(time.Second)
 	reading := schema.Reading{VIN: testVIN, Descriptor: "a.b", Time: now, Source: schema.SourceREST, Received: now, GCID: testGCID}
+	latitude, longitude := reading, reading
+	latitude.Descriptor, latitude.Value = derive.Latitude.Descriptor(), schema.Value{Kind: schema.KindNumber, Number: 48}
+	longitude.Descriptor, longitude.Value = derive.Longitude.Descriptor(), schema.Value{Kind: schema.KindNumber, Number: 11}
 	session := schema.ChargingSession{
 		GCID: testGCID, VIN: testVIN, Start: now.Add(-time.Hour), End: now, Source: schema.SourceREST, Fetched: now,
 		Blocks: []schema.ChargingBlock{{Start: now.Add(-time.Hour), End: now, AverageGridKW: 11}},
@@ -133,7 +138,7 @@ func produce(ctx context.Context, t *testing.T, brokers []string, names pipeline
 	rubbish := names.SessionRecord(&session)
 	rubbish.Value = []byte("<html>")
 	err = client.NewProducer(topics.Producer(names)).Produce(ctx, []pipeline.Record{
-		rubbish, names.ReadingRecord(&reading), names.SessionRecord(&session), names.VehicleRecord(&vehicle),
+		rubbish, names.ReadingRecord(&reading), names.ReadingRecord(&latitude), names.ReadingRecord(&longitude), names.SessionRecord(&session), names.VehicleRecord(&vehicle),
 		{Topic: names.Gaps, Key: []byte(testGCID), Value: schema.AppendGap(nil, &gap), Time: now},
 	})
 	if err != nil {

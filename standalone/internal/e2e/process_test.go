@@ -19,6 +19,7 @@ func TestHistoryThenLive(t *testing.T) {
 	if got := r.audit(); got.InGap > 0 || got.Gaps > 0 {
 		t.Errorf("%d readings inside %d gaps, want none", got.InGap, got.Gaps)
 	}
+	r.positions()
 	r.ledgerHolds()
 }
 
@@ -96,6 +97,7 @@ func TestSinkKilledTwiceInMidFlow(t *testing.T) {
 	if got := r.audit(); got.InGap > 0 || got.Gaps > 0 {
 		t.Errorf("%d readings inside %d gaps, want none", got.InGap, got.Gaps)
 	}
+	r.positions()
 }
 
 // An orderly stop finishes what it has; only the time without a stream is a gap.
