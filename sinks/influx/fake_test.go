@@ -34,6 +34,9 @@ type fakeInflux struct {
 	bodies   []string // of every write, in order
 	answer   http.HandlerFunc
 	requests int
+	queries  []string // that read points, in order
+	chunk    int      // rows of one document of an answer; 0 means 10,000
+	jsonOnly bool     // as a server that packs no answers
 }
 
 type point struct {
@@ -104,7 +107,7 @@ func (f *fakeInflux) fail(w http.ResponseWriter, status int, code, text string) 
 	fmt.Fprintf(w, `{"code":%q,"message":%q}`, code, text)
 }
 
-// query knows the two statements of EnsureDatabase.
+// query knows the two statements of EnsureDatabase and those that read takes.
 func (f *fakeInflux) query(w http.ResponseWriter, r *http.Request) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -118,6 +121,7 @@ func (f *fakeInflux) query(w http.ResponseWriter, r *http.Request) {
 	case strings.HasPrefix(q, "CREATE DATABASE "):
 		f.bucket, _ = strconv.Unquote(strings.TrimPrefix(q, "CREATE DATABASE "))
 		io.WriteString(w, `{"results":[{"statement_id":0}]}`)
+	case f.read(w, r):
 	default:
 		fmt.Fprintf(w, `{"results":[{"statement_id":0,"error":"unknown statement"}]}`)
 	}
