@@ -1,6 +1,7 @@
 package influx
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -123,7 +124,7 @@ func (c *Client) scanVehicles(ctx context.Context, s *scanner, vins []schema.VIN
 	if err := s.flush(); err != nil {
 		return err
 	}
-	if s.series > 0 {
+	if s.series > 0 && len(q.Descriptors) == 0 {
 		c.perSeries.Store(max(1, s.readings/s.series))
 	}
 	return nil
@@ -173,6 +174,19 @@ func (c *Client) seriesOf(ctx context.Context, vins []schema.VIN, span string) (
 
 // scan asks for todo in one request and feeds the answer to s.
 func (c *Client) scan(ctx context.Context, s *scanner, todo []scanStatement, span string) error {
+	resp, err := c.ask(ctx, scanText(todo, span), packType)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	s.start(todo)
+	if err := s.answer(resp); err != nil {
+		return fmt.Errorf("read answer: %w", err)
+	}
+	return nil
+}
+
+func scanText(todo []scanStatement, span string) string {
 	var q strings.Builder
 	for _, st := range todo {
 		q.WriteString("SELECT number, bool, text, absent FROM reading")
@@ -184,16 +198,7 @@ func (c *Client) scan(ctx context.Context, s *scanner, todo []scanStatement, spa
 		}
 		q.WriteByte(';')
 	}
-	resp, err := c.ask(ctx, q.String(), packType)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = resp.Body.Close() }()
-	s.start(todo)
-	if err := s.answer(resp); err != nil {
-		return fmt.Errorf("read answer: %w", err)
-	}
-	return nil
+	return q.String()
 }
 
 const packType = "application/x-msgpack"
@@ -265,14 +270,12 @@ func (c *Client) ask(ctx context.Context, q, accept string) (*http.Response, err
 
 // refusalText gives the server's words; 1.8 packs them when rows were to be packed.
 func refusalText(resp *http.Response) string {
-	kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
-	if kind != packType {
-		return answerText(resp)
-	}
-	s := newScanner(nil)
-	err := s.readPacked(io.LimitReader(resp.Body, maxAnswer))
+	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxAnswer)) // torn, it leaves the status and the header
+	err := newScanner(nil).readPacked(bytes.NewReader(body))
 	if told, ok := errors.AsType[*QueryError](err); ok {
-		return told.Text
+		return strings.ToValidUTF8(cut(told.Text, 1024), "")
 	}
-	return cmp.Or(resp.Header.Get("X-Influxdb-Error"), "no text")
+	plain := *resp
+	plain.Body = io.NopCloser(bytes.NewReader(body))
+	return answerText(&plain)
 }
