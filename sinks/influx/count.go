@@ -33,7 +33,10 @@ const (
 func countStatements(vehicles, span string) string {
 	var q strings.Builder
 	for _, part := range [...]struct{ field, beside string }{
-		{"number", ""}, {"bool", ""}, {"absent", ""}, {"text", ""},
+		{"number", ""},
+		{"bool", ""},
+		{"absent", ""},
+		{"text", ""},
 		{"bool", hasNumber},
 		{"absent", hasNumber + " OR " + hasBool},
 		{"text", hasNumber + " OR " + hasBool + " OR " + hasAbsent},

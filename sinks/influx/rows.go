@@ -2,7 +2,6 @@ package influx
 
 import (
 	"context"
-	"fmt"
 	"strings"
 	"time"
 
@@ -40,7 +39,7 @@ func (c *Client) Rows(ctx context.Context, q RowsQuery, row func(Row) error) err
 			return nil
 		})
 		if err != nil {
-			return readError(fmt.Sprintf("influx read %s", q.Measurement), err)
+			return readError("influx read "+q.Measurement, err)
 		}
 	}
 	return nil

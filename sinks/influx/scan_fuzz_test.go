@@ -36,7 +36,7 @@ func packedAnswer(n int) []byte {
 		b = append(str(b, "tags"), 0x81)
 		b = str(str(b, "descriptor"), "vehicle.powertrain.electric.battery.stateOfCharge.displayed")
 		b = append(str(b, "columns"), 0x95)
-		for _, c := range strings.Fields(scanColumns) {
+		for c := range strings.FieldsSeq(scanColumns) {
 			b = str(b, c)
 		}
 		b = binary.BigEndian.AppendUint16(append(str(b, "values"), 0xdc), uint16(rows))

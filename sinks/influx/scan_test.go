@@ -193,7 +193,7 @@ func TestScanNeverTakesATornAnswerForTheEnd(t *testing.T) {
 		fake := newFake(1)
 		fake.chunk, fake.jsonOnly = 3, jsonOnly
 		srv := fake.serve(t)
-		c := stored(t, target{cfg: fakeConfig(srv)}, mixed(8)[:20])
+		stored(t, target{cfg: fakeConfig(srv)}, mixed(8)[:20])
 		var whole []byte
 		var header http.Header
 		cut := -1 // nothing
@@ -210,9 +210,9 @@ func TestScanNeverTakesATornAnswerForTheEnd(t *testing.T) {
 			if cut >= 0 {
 				body = whole[:cut]
 			}
-			return &http.Response{StatusCode: 200, Header: header, Body: io.NopCloser(strings.NewReader(string(body)))}, nil
+			return &http.Response{StatusCode: http.StatusOK, Header: header, Body: io.NopCloser(strings.NewReader(string(body)))}, nil
 		})}
-		c = newClient(t, cfg)
+		c := newClient(t, cfg)
 		q := influx.ReadingsQuery{VINs: []schema.VIN{vinA, vinB}, Descriptors: []schema.Descriptor{"a", "a b", "b.c", "z"}}
 		all := len(scanned(t, c, q))
 		full := len(whole)
