@@ -32,9 +32,12 @@ type fakeInflux struct {
 	points   map[string]point
 	series   map[string]bool
 	bodies   []string // of every write, in order
-	lookups  []string // every SELECT, in order
+	lookups  []string // of positions, in order
 	answer   http.HandlerFunc
 	requests int
+	queries  []string // that read points, in order
+	chunk    int      // rows of one document of an answer; 0 means 10,000
+	jsonOnly bool     // as a server that packs no answers
 }
 
 type point struct {
@@ -105,7 +108,8 @@ func (f *fakeInflux) fail(w http.ResponseWriter, status int, code, text string) 
 	fmt.Fprintf(w, `{"code":%q,"message":%q}`, code, text)
 }
 
-// query knows the two statements of EnsureDatabase, and the look-up of positions.
+// query knows the two statements of EnsureDatabase, the look-up of positions, and
+// those that read takes.
 func (f *fakeInflux) query(w http.ResponseWriter, r *http.Request) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -119,9 +123,10 @@ func (f *fakeInflux) query(w http.ResponseWriter, r *http.Request) {
 	case strings.HasPrefix(q, "CREATE DATABASE "):
 		f.bucket, _ = strconv.Unquote(strings.TrimPrefix(q, "CREATE DATABASE "))
 		io.WriteString(w, `{"results":[{"statement_id":0}]}`)
-	case strings.HasPrefix(q, "SELECT "):
+	case selection.MatchString(q):
 		f.lookups = append(f.lookups, q)
 		io.WriteString(w, f.selectNumbers(q))
+	case f.read(w, r):
 	default:
 		fmt.Fprintf(w, `{"results":[{"statement_id":0,"error":"unknown statement"}]}`)
 	}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -28,28 +29,11 @@ func (e *QueryError) Error() string { return fmt.Sprintf("status %d: %s", e.Stat
 // of an answer, are *QueryError; a torn answer is an error too, so rows are
 // complete only when Query returns nil.
 func (c *Client) Query(ctx context.Context, q string, row func(Row) error) error {
-	form := url.Values{"q": {q}, "db": {c.cfg.Database}, "epoch": {"ns"}, "chunked": {"true"}}
-	if _, rp, found := strings.Cut(c.cfg.Bucket, "/"); found {
-		form.Set("rp", rp)
-	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.base+"query", strings.NewReader(form.Encode()))
-	if err != nil {
-		return fmt.Errorf("influx query: %w", err)
-	}
-	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	req.Header.Set("Accept", "application/json")
-	req.Header.Set("User-Agent", "cardata-pipeline")
-	if auth := c.service.Authorization(); auth != "" {
-		req.Header.Set("Authorization", auth)
-	}
-	resp, err := c.http.Do(req)
+	resp, err := c.ask(ctx, q, "application/json")
 	if err != nil {
 		return fmt.Errorf("influx query: %w", err)
 	}
 	defer func() { _ = resp.Body.Close() }()
-	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("influx query: %w", &QueryError{resp.StatusCode, answerText(resp)})
-	}
 	r := newResultReader(resp.Body, row)
 	if err := r.read(); err != nil {
 		return r.explain(err)
@@ -57,12 +41,32 @@ func (c *Client) Query(ctx context.Context, q string, row func(Row) error) error
 	return nil
 }
 
+// queryRequest asks for rows in chunks, which both sides handle one at a time.
+func (c *Client) queryRequest(ctx context.Context, q, accept string) (*http.Request, error) {
+	form := url.Values{"q": {q}, "db": {c.cfg.Database}, "epoch": {"ns"}, "chunked": {"true"}}
+	if _, rp, found := strings.Cut(c.cfg.Bucket, "/"); found {
+		form.Set("rp", rp)
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.base+"query", strings.NewReader(form.Encode()))
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	req.Header.Set("Accept", accept)
+	req.Header.Set("User-Agent", "cardata-pipeline")
+	if auth := c.service.Authorization(); auth != "" {
+		req.Header.Set("Authorization", auth)
+	}
+	return req, nil
+}
+
 // resultReader walks the stream of JSON documents that a chunked answer is.
 type resultReader struct {
 	dec      *jsontext.Decoder
 	row      func(Row) error
 	cur      rows
-	more     bool // the last document promised another one
+	scan     *scanner // told of statements; nil when nobody counts them
+	more     bool     // the last document promised another one
 	rowFault error
 }
 
@@ -113,6 +117,8 @@ func (r *resultReader) document(name string) error {
 
 func (r *resultReader) result(name string) error {
 	switch name {
+	case "statement_id":
+		return r.statement()
 	case "series":
 		return r.array(r.series)
 	case "error":
@@ -120,9 +126,31 @@ func (r *resultReader) result(name string) error {
 	case "partial":
 		var err error
 		r.more, err = r.flag()
+		if r.scan != nil {
+			r.scan.partial = r.more
+		}
 		return err
 	}
 	return r.dec.SkipValue()
+}
+
+func (r *resultReader) statement() error {
+	tok, err := r.dec.ReadToken()
+	if err != nil {
+		return fmt.Errorf("read answer: %w", err)
+	}
+	if tok.Kind() != '0' {
+		return fmt.Errorf("read answer: %s where a number should be", tok.Kind())
+	}
+	id, err := strconv.Atoi(tok.String())
+	if err != nil {
+		return fmt.Errorf("read answer: %w", err)
+	}
+	r.cur.statement = id
+	if r.scan != nil {
+		return r.scan.result(id, false)
+	}
+	return nil
 }
 
 func (r *resultReader) series() error {

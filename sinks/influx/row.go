@@ -15,6 +15,7 @@ type Row struct{ r *rows }
 
 // rows is the series being read and the memory of its current row.
 type rows struct {
+	statement   int // of the query, from 0
 	measurement string
 	tags        []string // name, value, name, value, …
 	columns     []string
