@@ -1,0 +1,56 @@
+package dir
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/gofrs/flock"
+
+	"github.com/cardata-pipeline/cardata-pipeline/sinks/parquet"
+)
+
+// lockFile begins with an underscore, so readers of datasets pass over it.
+const lockFile = "_lock"
+
+const maxHolder = 200 // bytes of the lock file that are shown
+
+// Lock holds the folder until unlock, or until the process ends. The file it locks
+// stays; who wrote it last stands in it.
+func (t *Target) Lock(context.Context) (unlock func() error, lost <-chan struct{}, err error) {
+	name := filepath.Join(t.root, lockFile)
+	lock := flock.New(name, flock.SetPermissions(fileMode))
+	held, err := lock.TryLock()
+	if err != nil {
+		return nil, nil, fmt.Errorf("lock %s: %w", name, err)
+	}
+	if !held {
+		return nil, nil, fmt.Errorf("%w: %s", parquet.ErrLocked, holder(name))
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		host = "this machine"
+	}
+	who := fmt.Sprintf("process %d on %s since %s\n", os.Getpid(), host, time.Now().UTC().Format(time.RFC3339))
+	if err := os.WriteFile(name, []byte(who), fileMode); err != nil {
+		_ = lock.Close()
+		return nil, nil, fmt.Errorf("write %s: %w", name, explain(err))
+	}
+	var once sync.Once
+	return func() (err error) {
+		once.Do(func() { err = lock.Close() })
+		return err
+	}, make(chan struct{}), nil
+}
+
+func holder(name string) string {
+	b, err := os.ReadFile(name)
+	if err != nil || len(b) == 0 {
+		return "who is not known (" + name + ")"
+	}
+	return strings.TrimSpace(string(b[:min(len(b), maxHolder)]))
+}

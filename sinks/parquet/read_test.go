@@ -1,0 +1,5 @@
+package parquet
+
+import (
+	_ "github.com/apache/arrow/go/v17/parquet/pqarrow"
+)
