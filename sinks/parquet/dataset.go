@@ -47,7 +47,8 @@ type Dataset struct {
 	temp     string // own folder in cfg.TempDir
 	mask     *mask
 	describe *describe
-	settings string // JSON
+	settings string               // JSON
+	spare    map[string][]*column // memory of tables for the next day
 
 	manifest *Manifest
 	pending  map[string]bool // paths that may differ from the stored manifest
@@ -83,7 +84,7 @@ func Open(ctx context.Context, target Target, cfg Config) (*Dataset, error) {
 func newDataset(target Target, cfg Config, unlock func() error, lost <-chan struct{}) *Dataset {
 	return &Dataset{
 		target: target, cfg: cfg, unlock: unlock, lost: lost,
-		pending: make(map[string]bool), doubtful: make(map[string]bool),
+		pending: make(map[string]bool), doubtful: make(map[string]bool), spare: make(map[string][]*column),
 	}
 }
 

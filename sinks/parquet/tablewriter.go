@@ -22,10 +22,15 @@ type tableWriter struct {
 
 func newTableWriter(d *Dataset, t *Table, z *zones) *tableWriter {
 	w := &tableWriter{d: d, t: t, reader: rowReader{t, d.cfg.Profile.Columns(t), d.mask, z}}
-	if !t.PerDescriptor {
-		for _, c := range w.reader.cols {
-			w.cols = append(w.cols, &column{Column: c})
-		}
+	if t.PerDescriptor {
+		return w
+	}
+	if w.cols = d.spare[t.Name]; w.cols != nil {
+		delete(d.spare, t.Name) // two days may be open at once
+		return w
+	}
+	for _, c := range w.reader.cols {
+		w.cols = append(w.cols, &column{Column: c})
 	}
 	return w
 }
@@ -192,7 +197,12 @@ func (w *tableWriter) pivot() error {
 	return nil
 }
 
+// discard drops the file at hand and gives the columns' memory to the next day.
 func (w *tableWriter) discard() {
+	if w.cols != nil {
+		w.d.spare[w.t.Name] = w.cols
+		w.cols = nil
+	}
 	if w.file != nil {
 		w.file.out.discard()
 		w.file = nil

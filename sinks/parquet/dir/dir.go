@@ -74,10 +74,12 @@ func (t *Target) Publish(ctx context.Context, p, local string) error {
 	}
 	temp := to + tempEnding
 	if err := copyFile(ctx, temp, local); err != nil {
-		return errors.Join(explain(err), os.Remove(temp))
+		_ = os.Remove(temp) // or the next Publish overwrites it
+		return explain(err)
 	}
 	if err := os.Rename(temp, to); err != nil {
-		return errors.Join(err, os.Remove(temp))
+		_ = os.Remove(temp)
+		return err
 	}
 	for _, folder := range append(made, filepath.Dir(to)) {
 		if err := syncFolder(folder); err != nil {
@@ -187,7 +189,7 @@ func (t *Target) List(ctx context.Context, prefix string, file func(path string,
 			return err
 		case ctx.Err() != nil:
 			return ctx.Err()
-		case e.IsDir() || p == filepath.Join(t.root, lockFile):
+		case e.IsDir() || p == filepath.Join(t.root, lockFile) || p == filepath.Join(t.root, holderFile):
 			return nil
 		}
 		info, err := e.Info()
