@@ -15,6 +15,10 @@ func fleetDay(c *schema.Catalogue, cars, perDescriptor int) []schema.ReadingBloc
 	var blocks []schema.ReadingBlock
 	day := Date{20781}.Start().UnixNano()
 	r := rand.New(rand.NewPCG(1, 2))
+	jitter := make([]int64, 8191) // keys of one upload share their time
+	for i := range jitter {
+		jitter[i] = r.Int64N(10_000) * 1e6
+	}
 	for car := range cars {
 		vin := schema.VIN(fmt.Sprintf("WBY1Z2100G%07d", car))
 		i := 0
@@ -25,7 +29,7 @@ func fleetDay(c *schema.Catalogue, cars, perDescriptor int) []schema.ReadingBloc
 			}
 			b := schema.ReadingBlock{VIN: vin, Descriptor: e.Descriptor}
 			for k := range perDescriptor {
-				b.Append(day+int64(k)*(dayNS/int64(perDescriptor))+r.Int64N(10_000)*1e6, benchValue(r, &e, i+car, k))
+				b.Append(day+int64(k)*(dayNS/int64(perDescriptor))+jitter[(i/32*perDescriptor+k)%len(jitter)], benchValue(r, &e, i+car, k))
 			}
 			blocks = append(blocks, b)
 		}

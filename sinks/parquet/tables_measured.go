@@ -138,7 +138,7 @@ func vehiclesTable() Table {
 			{Name: "kind", Type: Text, Required: true, Description: "mapping, basic_data, tyres, settings or image"},
 			{Name: "time", Type: Timestamp, Required: true, from: from{as: asTime}, Description: "when it was fetched or imported"},
 			{Name: "fact", Type: Text, Required: true, Description: "path to the value in BMW's answer"},
-			number("number", "", describeNum),
+			number("number", "", "value, when it is a number"),
 			{Name: "bool", Type: Bool, Description: describeBool},
 			{Name: "text", Type: Text, Privacy: PrivacyWords, Description: describeText},
 		},

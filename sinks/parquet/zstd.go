@@ -9,9 +9,8 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// useZstd replaces arrow's zstd codec, which makes an encoder, a megabyte of
-// tables, for every page: two thirds of the time of a file with many columns.
-// The stream format and the bytes stay those of the same library and level.
+// useZstd replaces arrow's zstd codec, which makes an encoder, with a megabyte of
+// tables, for every page; table wide has hundreds of columns in every file.
 //
 //nolint:gochecknoglobals // arrow's table of codecs is itself global; this sets it once
 var useZstd = sync.OnceFunc(func() {
