@@ -17,7 +17,7 @@ func TestReadingsComeBackValueForValue(t *testing.T) {
 	hostile := "\"quotes\", \\ and \n\t\x00 line; 車 🚗"
 	s.export(t, day, "1",
 		car{vin: vinA, readings: []schema.ReadingBlock{
-			block(vinA, soc, noon, num(55.5), schema.Value{}, num(-0.0), word("full")),
+			block(vinA, soc, noon, num(55.5), schema.Value{}, num(math.Copysign(0, -1)), word("full")),
 			block(vinA, soc, noon.Add(time.Hour), num(math.MaxFloat64)),
 			block(vinA, moving, noon, yes(true), yes(false)),
 			block(vinA, unknown, noon, word(hostile), word(""), word("bad \xff utf")),
@@ -29,7 +29,7 @@ func TestReadingsComeBackValueForValue(t *testing.T) {
 	equalLines(t, "readings", rows(t, s.root, part("readings")),
 		a+string(soc)+" time=2026-11-24T12:00:00 number=55.5 unit=%",
 		a+string(soc)+" time=2026-11-24T12:00:01 unit=%",
-		a+string(soc)+" time=2026-11-24T12:00:02 number=0 unit=%",
+		a+string(soc)+" time=2026-11-24T12:00:02 number=-0 unit=%",
 		a+string(soc)+" time=2026-11-24T12:00:03 text=full unit=%",
 		a+string(soc)+" time=2026-11-24T13:00:00 number=1.7976931348623157e+308 unit=%",
 		a+string(moving)+" time=2026-11-24T12:00:00 bool=true",

@@ -100,6 +100,7 @@ func list(t *testing.T, tg parquet.Target, prefix string) map[string]int64 {
 }
 
 func publishes(t *testing.T, s Suite) {
+	t.Helper()
 	open := s.New(t)
 	big := bytes.Repeat([]byte("0123456789abcdef"), 1<<16)
 	for path, content := range map[string][]byte{
@@ -112,6 +113,7 @@ func publishes(t *testing.T, s Suite) {
 }
 
 func replaces(t *testing.T, s Suite) {
+	t.Helper()
 	tg := s.one(t)
 	put(t, tg, part, []byte("the first, which is longer"))
 	put(t, tg, part, []byte("the second"))
@@ -122,6 +124,7 @@ func replaces(t *testing.T, s Suite) {
 }
 
 func keepsNoReference(t *testing.T, s Suite) {
+	t.Helper()
 	tg := s.one(t)
 	name := local(t, []byte("content"))
 	if err := tg.Publish(t.Context(), part, name); err != nil {
@@ -137,6 +140,7 @@ func keepsNoReference(t *testing.T, s Suite) {
 }
 
 func missing(t *testing.T, s Suite) {
+	t.Helper()
 	tg := s.one(t)
 	if _, err := get(t.Context(), tg, part); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("Open of nothing = %v, want fs.ErrNotExist", err)
@@ -153,6 +157,7 @@ func missing(t *testing.T, s Suite) {
 }
 
 func removes(t *testing.T, s Suite) {
+	t.Helper()
 	tg := s.one(t)
 	other := "readings/date=2026-11-25/part-0.parquet"
 	put(t, tg, part, []byte("one"))
@@ -171,6 +176,7 @@ func removes(t *testing.T, s Suite) {
 }
 
 func lists(t *testing.T, s Suite) {
+	t.Helper()
 	tg := s.one(t)
 	all := []string{
 		"_manifest.json", "readings/date=2026-11-24/part-0.parquet", "readings/date=2026-11-25/part-0.parquet",
@@ -199,6 +205,7 @@ func lists(t *testing.T, s Suite) {
 }
 
 func listEnds(t *testing.T, s Suite) {
+	t.Helper()
 	tg := s.one(t)
 	put(t, tg, part, nil)
 	put(t, tg, "_manifest.json", nil)
@@ -213,6 +220,7 @@ func listEnds(t *testing.T, s Suite) {
 }
 
 func locks(t *testing.T, s Suite) {
+	t.Helper()
 	open := s.New(t)
 	unlock, lost, err := open(t).Lock(t.Context())
 	if err != nil {
@@ -247,6 +255,7 @@ func locks(t *testing.T, s Suite) {
 }
 
 func concurrent(t *testing.T, s Suite) {
+	t.Helper()
 	tg := s.one(t)
 	var wg sync.WaitGroup
 	errs := make([]error, 8)
@@ -274,6 +283,7 @@ func concurrent(t *testing.T, s Suite) {
 
 // whole reads while another writes: no mixture, no part, no absence.
 func whole(t *testing.T, s Suite) {
+	t.Helper()
 	open := s.New(t)
 	a, b := bytes.Repeat([]byte{'a'}, 300_000), bytes.Repeat([]byte{'b'}, 200_000)
 	writer, reader := open(t), open(t)
@@ -300,6 +310,7 @@ func whole(t *testing.T, s Suite) {
 }
 
 func failedPublish(t *testing.T, s Suite) {
+	t.Helper()
 	tg := s.one(t)
 	put(t, tg, part, []byte("old"))
 	if err := tg.Publish(t.Context(), part, t.TempDir()); err == nil {
@@ -314,6 +325,7 @@ func failedPublish(t *testing.T, s Suite) {
 }
 
 func cancelled(t *testing.T, s Suite) {
+	t.Helper()
 	tg := s.one(t)
 	put(t, tg, part, []byte("old"))
 	ctx, cancel := context.WithCancel(t.Context())
@@ -325,6 +337,7 @@ func cancelled(t *testing.T, s Suite) {
 }
 
 func hidden(t *testing.T, s Suite) {
+	t.Helper()
 	tg := s.one(t)
 	for _, p := range []string{"_manifest.json", "_pending.json"} {
 		put(t, tg, p, []byte(p))
