@@ -142,30 +142,42 @@ func TestVerifyFindsWhatIsWrong(t *testing.T) {
 		do   func(t *testing.T, root string)
 		kind parquet.FindingKind
 	}{
-		"a file is gone": {func(t *testing.T, root string) { check(t, os.Remove(filepath.Join(root, part("readings")))) }, parquet.FindingMissing},
+		"a file is gone": {func(t *testing.T, root string) {
+			t.Helper()
+			check(t, os.Remove(filepath.Join(root, part("readings"))))
+		}, parquet.FindingMissing},
 		"a byte changed": {func(t *testing.T, root string) {
+			t.Helper()
 			name := filepath.Join(root, part("readings"))
 			b, err := os.ReadFile(name)
 			check(t, err)
 			b[10] ^= 1
 			check(t, os.WriteFile(name, b, 0o600))
 		}, parquet.FindingContent},
-		"a file cut": {func(t *testing.T, root string) { check(t, os.Truncate(filepath.Join(root, part("readings")), 100)) }, parquet.FindingContent},
+		"a file cut": {func(t *testing.T, root string) {
+			t.Helper()
+			check(t, os.Truncate(filepath.Join(root, part("readings")), 100))
+		}, parquet.FindingContent},
 		"another day's file": {func(t *testing.T, root string) {
+			t.Helper()
 			b, err := os.ReadFile(filepath.Join(root, part("wide")))
 			check(t, err)
 			check(t, os.WriteFile(filepath.Join(root, part("readings")), b, 0o600))
 		}, parquet.FindingFooter},
 		"a file of nobody": {func(t *testing.T, root string) {
+			t.Helper()
 			check(t, os.WriteFile(filepath.Join(root, "readings", "date=2026-11-24", "copy.parquet"), nil, 0o600))
 		}, parquet.FindingStray},
 		"a manifest with other rows": {func(t *testing.T, root string) {
+			t.Helper()
 			edit(t, root, func(m string) string { return strings.Replace(m, `"rows":2`, `"rows":3`, 1) })
 		}, parquet.FindingFooter},
 		"an interrupted export": {func(t *testing.T, root string) {
+			t.Helper()
 			check(t, os.WriteFile(filepath.Join(root, "_pending.json"), []byte(`{"paths":[]}`), 0o600))
 		}, parquet.FindingPending},
 		"a temporary file": {func(t *testing.T, root string) {
+			t.Helper()
 			check(t, os.WriteFile(filepath.Join(root, part("readings")+".tmp"), nil, 0o600))
 		}, parquet.FindingLeftover},
 	} {
