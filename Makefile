@@ -76,6 +76,7 @@ build:
 	CGO_ENABLED=0 go build -trimpath -o bin/ ./cmd/...
 	cd standalone && CGO_ENABLED=0 go build -trimpath -o ../bin/standalone .
 
-# The configuration tables of docs/configuration.md come from the code.
+# The tables of docs/configuration.md and docs/data-dictionary.md come from the code.
 docs:
 	go test ./internal/app/cli -run TestConfigurationDocument -update
+	go test ./sinks/parquet -run TestDataDictionary -update
