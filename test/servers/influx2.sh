@@ -32,7 +32,7 @@ case " $* " in *" --cap-lints "*) exec "$@" ;; *) exec "$@" --cap-lints warn ;; 
 SH
   chmod +x "$tools/rustc-cap"
   cd "$src" || return
-  PATH=$tools:$PATH PKG_CONFIG=$tools/pkg-config RUSTC_WRAPPER=$tools/rustc-cap CGO_ENABLED=1 nice -n 10 \
+  PATH=$tools:$PATH PKG_CONFIG=$tools/pkg-config RUSTC_WRAPPER=$tools/rustc-cap CGO_ENABLED=1 \
     go build -trimpath -tags sqlite_foreign_keys,sqlite_json,noasm -ldflags "-s -w -X main.version=$v" \
     -o "$1/influxd" ./cmd/influxd
   rm -rf "$src"

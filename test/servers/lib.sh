@@ -66,7 +66,7 @@ cached() {
 # go_install DIR PACKAGE@VERSION [LDFLAGS] puts one Go program into DIR.
 go_install() {
   need_go
-  (cd / && GOFLAGS='' GOWORK=off CGO_ENABLED=0 GOBIN=$1 nice -n 10 go install -trimpath -ldflags "-s -w ${3:-}" "$2")
+  (cd / && GOFLAGS='' GOWORK=off CGO_ENABLED=0 GOBIN=$1 go install -trimpath -ldflags "-s -w ${3:-}" "$2")
 }
 
 need_go() { command -v go >/dev/null || die "go is needed: see https://go.dev/doc/install"; }
