@@ -45,7 +45,7 @@ gone() {
 }
 
 start() {
-  local end=$((SECONDS + 90)) pid
+  local end=$((SECONDS + 300)) pid
   alive && return
   set -m # a process group of its own: Ctrl-C ends the tests, then run.sh ends this
   bash "$dir/command" </dev/null >>"$dir/log" 2>&1 &
@@ -54,7 +54,7 @@ start() {
   printf '%s %s\n' "$pid" "$(began "$pid" || true)" >"$dir/pid"
   until bash "$dir/ready" >/dev/null 2>&1; do
     alive || failed "$name ended while starting"
-    [ "$SECONDS" -lt "$end" ] || failed "$name does not answer after 90 s"
+    [ "$SECONDS" -lt "$end" ] || failed "$name does not answer after 5 minutes"
     sleep 0.05
   done
 }

@@ -97,8 +97,8 @@ super.users=User:ANONYMOUS;User:app
 PROPERTIES
   java -cp "$BUILT/libs/*" kafka.tools.StorageTool format -t MkU3OEVBNTcwNTJENDM2Qg -c "$DIR/server.properties" \
     --add-scram 'SCRAM-SHA-512=[name=app,password=app-secret]' \
-    --add-scram 'SCRAM-SHA-512=[name=nobody,password=nobody-secret]' >"$DIR/log" 2>&1 ||
-    die "kafka: $(tail -n 5 "$DIR/log")"
+    --add-scram 'SCRAM-SHA-512=[name=nobody,password=nobody-secret]' >"$DIR/format" 2>&1 ||
+    die "kafka: $(tail -n 5 "$DIR/format")"
   command_is java -Xms64m -Xmx384m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 \
     -Dorg.slf4j.simpleLogger.defaultLogLevel=warn -cp "$BUILT/libs/*" kafka.Kafka "$DIR/server.properties"
   ready_when kafka_ready "$plain"

@@ -132,8 +132,8 @@ func (h *holder) unlock() error {
 }
 
 // abandon removes a lock that was made but is not in force.
-func (h *holder) abandon() error {
-	ctx, cancel := context.WithTimeout(context.Background(), h.t.cfg.Lease)
+func (h *holder) abandon(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, h.t.cfg.Lease)
 	defer cancel()
 	if found, err := h.t.readLock(ctx, h.key); err != nil || found.ID != h.mine.ID {
 		return nil

@@ -76,7 +76,7 @@ func (t *Target) Lock(ctx context.Context) (unlock func() error, lost <-chan str
 	}
 	h := &holder{t: t, key: key, mine: mine, renewed: began, lost: make(chan struct{}), stop: make(chan struct{})}
 	if err := h.confirm(ctx); err != nil {
-		return nil, nil, errors.Join(err, h.abandon())
+		return nil, nil, errors.Join(err, h.abandon(context.WithoutCancel(ctx)))
 	}
 	h.running.Go(h.renew) // ends with unlock, or when the lock is lost
 	return sync.OnceValue(h.unlock), h.lost, nil
