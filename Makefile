@@ -12,12 +12,14 @@ ifneq ($(and $(filter 1,$(shell go env CGO_ENABLED)),$(CC_FOUND)),)
 RACE := -race
 endif
 
-.PHONY: help test lint fmt tidy fuzz bench demo build vuln docs race-or-say
+.PHONY: help test lint fmt tidy fuzz bench demo build vuln docs race-or-say integration integration-quick servers
 
 help:
 	@echo 'make test    tests of both modules    make lint   format, vet, tidy, lint'
 	@echo 'make demo    the whole pipeline       make bench  benchmarks'
 	@echo 'make build   binaries into bin/       make fuzz   each decoder for $(FUZZTIME)'
+	@echo 'make integration        the same suites on real Kafka, InfluxDB 1.8 and 2, Mosquitto, S3'
+	@echo 'make integration-quick  those of them that are built in a minute or two'
 
 race-or-say:
 ifndef RACE
@@ -68,6 +70,31 @@ vuln:
 	  (cd $$m && go run $(GOVULNCHECK) ./...); code=$$?; \
 	  if [ $$code -eq 3 ]; then exit 1; elif [ $$code -ne 0 ]; then echo "govulncheck could not run in $$m"; fi; \
 	done
+
+# The suites that know real servers, against those of test/servers, which fetches
+# and builds what is missing. A suite whose server is named must not skip.
+REAL    := ./pipeline/kafka ./sinks/influx ./sinks/parquet/... ./cardata/stream
+ITEST   := go test $(RACE) -count=1 -timeout 20m
+
+# What an outage, a crash and late data do to the whole flow; the rest of the
+# end-to-end tests run on the embedded servers in make test.
+E2E_QUICK := ^(TestKafkaAway|TestInfluxAway|TestSinkKilledTwiceInMidFlow|TestBackfillTwiceBesideIngest)$$
+
+integration-quick: race-or-say
+	CARDATA_TEST_REQUIRE=kafka,influx1,mosquitto test/servers/run.sh kafka influx1 mosquitto -- \
+	  $(ITEST) -p 1 $(REAL)
+	cd standalone && CARDATA_TEST_REQUIRE=kafka,influx1 ../test/servers/run.sh kafka influx1 -- \
+	  $(ITEST) -run '$(E2E_QUICK)' ./internal/e2e
+
+integration: race-or-say
+	CARDATA_TEST_REQUIRE=1 test/servers/run.sh kafka influx1 influx2 mosquitto s3 python -- \
+	  $(ITEST) -p 1 $(REAL)
+	cd standalone && CARDATA_TEST_REQUIRE=kafka,influx1 ../test/servers/run.sh kafka influx1 -- $(ITEST) ./internal/e2e
+	cd standalone && CARDATA_TEST_REQUIRE=kafka,influx2 ../test/servers/run.sh kafka influx2 -- $(ITEST) ./internal/e2e
+
+# Fetches and builds all servers, and starts none.
+servers:
+	test/servers/run.sh kafka influx1 influx2 mosquitto s3 python
 
 demo:
 	go run -C standalone .

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -60,12 +61,18 @@ func onReal(t *testing.T, test func(w *world)) {
 	t.Helper()
 	addr := os.Getenv("CARDATA_TEST_KAFKA")
 	if addr == "" {
-		if os.Getenv("CARDATA_TEST_REQUIRE") == "1" {
+		if required("kafka") {
 			t.Fatal("CARDATA_TEST_KAFKA is not set but required")
 		}
 		t.Skip("CARDATA_TEST_KAFKA is not set")
 	}
 	test(&world{t: t, brokers: strings.Split(addr, ","), logs: new(logBook)})
+}
+
+// required tells whether CARDATA_TEST_REQUIRE demands a server: 1 demands all.
+func required(server string) bool {
+	list := strings.Split(os.Getenv("CARDATA_TEST_REQUIRE"), ",")
+	return slices.Contains(list, "1") || slices.Contains(list, server)
 }
 
 // onLoopback runs test over real sockets, for what keeps goroutines in pools,

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -53,16 +54,28 @@ func eachRealServer(t *testing.T, f func(t *testing.T, newTarget func(t *testing
 	})
 }
 
+func serverOf(t *testing.T, variable string) (url, token string) {
+	t.Helper()
+	url, token, _ = strings.Cut(realServer(t, variable), ",")
+	return url, token
+}
+
 func realServer(t *testing.T, variable string) string {
 	t.Helper()
 	v := os.Getenv(variable)
-	if v == "" && os.Getenv("CARDATA_TEST_REQUIRE") == "1" {
+	if v == "" && required(strings.ToLower(strings.TrimPrefix(variable, "CARDATA_TEST_"))) {
 		t.Fatalf("%s must name a server", variable)
 	}
 	if v == "" {
 		t.Skipf("%s is not set", variable)
 	}
 	return v
+}
+
+// required tells whether CARDATA_TEST_REQUIRE demands a server: 1 demands all.
+func required(server string) bool {
+	list := strings.Split(os.Getenv("CARDATA_TEST_REQUIRE"), ",")
+	return slices.Contains(list, "1") || slices.Contains(list, server)
 }
 
 func fakeConfig(srv *httptest.Server) influx.Config {

@@ -55,7 +55,7 @@ func BenchmarkSink(b *testing.B) {
 	r.startSink()
 	cpu, begin := r.sink.metric(cpuSeconds), time.Now()
 	b.ResetTimer()
-	r.until("readings in InfluxDB", 10*time.Minute, func() bool { return r.broker.Behind(group, topics.Readings) == 0 })
+	r.until("readings in InfluxDB", 10*time.Minute, func() bool { return r.broker.Behind(r.group, r.topics.Readings) == 0 })
 	b.StopTimer()
 	readings := r.sink.metric("cardata_store_readings_total")
 	b.ReportMetric(float64(time.Since(begin).Nanoseconds())/readings, "ns/op")

@@ -38,7 +38,7 @@ func (r *rig) startBackfill(data string, args ...string) *child {
 	}
 	return start(r.tb, "backfill", map[string]string{
 		"DATA_DIR": filepath.Join(r.dir, data), "TOKEN_DIR": r.tokenDir(), "OAUTH_URL": r.sim.OAuthURL(), "REST_URL": r.sim.RESTURL(),
-		"CA_FILE": r.sim.CAFile(), "KAFKA_BROKERS": r.broker.Addr(), "TOPIC_PARTITIONS": strconv.Itoa(partitions), "HTTP_ADDR": "127.0.0.1:0",
+		"CA_FILE": r.sim.CAFile(), "KAFKA_BROKERS": r.broker.Addr(), "TOPIC_PREFIX": r.prefix, "TOPIC_PARTITIONS": strconv.Itoa(partitions), "HTTP_ADDR": "127.0.0.1:0",
 	}, args...)
 }
 
@@ -95,10 +95,10 @@ func (r *rig) newDay(gcid schema.GCID) {
 // sunk waits until the sink has stored all that backfill has brought so far.
 func (r *rig) sunk() {
 	r.tb.Helper()
-	for _, topic := range []string{topics.ChargingSessions, topics.Vehicles, topics.Readings, topics.Gaps} {
-		r.until(topic+" stored", 30*time.Second, func() bool { return r.broker.Behind(group, topic) == 0 })
+	for _, topic := range []string{r.topics.ChargingSessions, r.topics.Vehicles, r.topics.Readings, r.topics.Gaps} {
+		r.until(topic+" stored", 30*time.Second, func() bool { return r.broker.Behind(r.group, topic) == 0 })
 	}
-	if n := r.broker.End(topics.DeadLetters); n > 0 {
+	if n := r.broker.End(r.topics.DeadLetters); n > 0 {
 		r.tb.Errorf("%d dead letters, want none", n)
 	}
 }

@@ -120,10 +120,10 @@ func (c *gatedConn) Close() error {
 	return c.Conn.Close()
 }
 
-// proxy passes everything through to target while its gate is there.
-func proxy(tb testing.TB, target string) *gate {
+// proxy passes everything from addr through to target while its gate is there.
+func proxy(tb testing.TB, addr, target string) *gate {
 	tb.Helper()
-	g, err := newGate("tcp", "127.0.0.1:0")
+	g, err := newGate("tcp", addr)
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -35,7 +35,7 @@ func TestGarbledPayloads(t *testing.T) {
 			}
 		}
 	}
-	for _, letter := range r.records(topics.DeadLetters) { // in order for each car
+	for _, letter := range r.records(r.topics.DeadLetters) { // in order for each car
 		vin := schema.VIN(letter.Key)
 		if len(want[vin]) == 0 {
 			t.Errorf("a dead letter too many for %s: %s", vin.LogValue(), letter.Value)
@@ -166,7 +166,7 @@ func TestBadInput(t *testing.T) {
 		t.Errorf("%d gaps, want none", got.Gaps)
 	}
 	r.ledgerHolds()
-	letters := r.records(topics.DeadLetters)
+	letters := r.records(r.topics.DeadLetters)
 	for name, in := range inputs {
 		found := 0
 		for i := range letters {

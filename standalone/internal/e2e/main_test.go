@@ -10,17 +10,17 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cardata-pipeline/cardata-pipeline/standalone/internal/embedded"
+	"github.com/cardata-pipeline/cardata-pipeline/sinks/influx"
 )
 
 var (
-	binaries string // folder of ingest, sink, standalone
-	store    *embedded.Influx
+	binaries string        // folder of ingest, sink, standalone
+	store    influx.Config // with no bucket yet
 	client   = &http.Client{Timeout: 10 * time.Second}
 )
 
-// TestMain builds the processes once and starts one InfluxDB; each test has a
-// database and a broker of its own.
+// TestMain builds the processes once and finds one InfluxDB; each test has a
+// database, and a broker or topics, of its own.
 func TestMain(m *testing.M) {
 	flag.Parse()
 	if testing.Short() {
@@ -58,10 +58,11 @@ func prepare(m *testing.M) (int, error) {
 		return 0, err
 	}
 	defer log.Close()
-	if store, err = embedded.StartInflux(embedded.InfluxConfig{Dir: filepath.Join(dir, "influxdb"), Addr: "127.0.0.1:0", Log: log}); err != nil {
+	var stop func()
+	if store, stop, err = startStore(dir, log); err != nil {
 		return 0, err
 	}
-	defer store.Close()
+	defer stop()
 	// Most of a test's time is waiting for something to come back.
 	if f := flag.Lookup("test.parallel"); f != nil && f.Value.String() == f.DefValue {
 		_ = f.Value.Set("4")

@@ -53,7 +53,7 @@ func TestKafkaAway(t *testing.T) {
 func (r *rig) inOrder() {
 	r.tb.Helper()
 	last, seen := make(map[string]time.Time), make(map[string]bool)
-	for _, rec := range r.records(topics.Raw) {
+	for _, rec := range r.records(r.topics.Raw) {
 		text := header(&rec, pipeline.HeaderReceived)
 		id := text + string(rec.Value)
 		if seen[id] {
@@ -80,8 +80,8 @@ func TestInfluxAway(t *testing.T) {
 	r.until("readings in InfluxDB", time.Minute, func() bool { return r.sink.metric("cardata_store_readings_total") > 10_000 })
 	r.influx.away()
 	r.pass(4 * time.Second) // commits of what was written before
-	committed := func() int64 { return r.broker.End(topics.Readings) - r.broker.Behind(group, topics.Readings) }
-	r.until("InfluxDB away long enough for something to be behind", time.Minute, func() bool { return r.broker.Behind(group, topics.Readings) > 1000 })
+	committed := func() int64 { return r.broker.End(r.topics.Readings) - r.broker.Behind(r.group, r.topics.Readings) }
+	r.until("InfluxDB away long enough for something to be behind", time.Minute, func() bool { return r.broker.Behind(r.group, r.topics.Readings) > 1000 })
 	before := committed()
 	r.pass(away - 4*time.Second)
 	if after := committed(); after != before {

@@ -41,9 +41,9 @@ func (r *rig) ledgerHolds() {
 			"readings = produced + duplicates + skipped + minimised",
 			in("ledger_readings_produced") + in("ledger_readings_duplicate") + in("ledger_readings_skipped") + in("ledger_readings_minimised"), in("ledger_readings"),
 		},
-		{"produced = in Kafka", in("ledger_readings_produced"), r.broker.End(topics.Readings)},
+		{"produced = in Kafka", in("ledger_readings_produced"), r.broker.End(r.topics.Readings)},
 		{"produced = stored", stored, in("ledger_readings_produced")},
-		{"dead letters = in Kafka", in("ledger_dead_letters"), r.broker.End(topics.DeadLetters)},
+		{"dead letters = in Kafka", in("ledger_dead_letters"), r.broker.End(r.topics.DeadLetters)},
 	} {
 		if sum.got != sum.want {
 			r.tb.Errorf("%s: %d and %d", sum.rule, sum.got, sum.want)

@@ -6,7 +6,6 @@ import (
 	"io"
 	"log/slog"
 	"maps"
-	"net"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -21,36 +20,34 @@ import (
 	"github.com/cardata-pipeline/cardata-pipeline/schema"
 	"github.com/cardata-pipeline/cardata-pipeline/sinks/influx"
 	"github.com/cardata-pipeline/cardata-pipeline/standalone/internal/audit"
-	"github.com/cardata-pipeline/cardata-pipeline/standalone/internal/embedded"
 )
 
-const (
-	group      = "cardata-sink"
-	partitions = 4
-)
-
-// topics are those that the sink reads.
-var topics = pipeline.TopicsFor("cardata.")
+const partitions = 4
 
 // rig is the world of one test around ingest and sink.
 type rig struct {
-	tb       testing.TB
-	dir      string
-	sim      *simulator.Simulator
-	broker   *embedded.Broker
-	kafka    *gate // the broker's listener
-	influx   *gate // in front of InfluxDB
-	db       *influx.Client
-	database string
-	ingest   *child
-	sink     *child
+	tb     testing.TB
+	dir    string
+	sim    *simulator.Simulator
+	broker broker
+	kafka  *gate // in front of the broker
+	influx *gate // in front of InfluxDB
+	db     *influx.Client
+	bucket influx.Config
+	prefix string          // of the topics
+	topics pipeline.Topics // those that the sink reads
+	group  string          // the sink's
+	ingest *child
+	sink   *child
 }
 
 // newRig starts everything but ingest and sink, and logs all accounts in.
 func newRig(tb testing.TB, cfg simulator.Config) *rig {
 	tb.Helper()
 	r := &rig{tb: tb, dir: tb.TempDir()}
-	r.database = "e2e_" + strconv.FormatInt(time.Now().UnixNano(), 36)
+	name := "e2e_" + strconv.FormatInt(time.Now().UnixNano(), 36)
+	r.prefix, r.group = name+".", name+"-sink"
+	r.topics = pipeline.TopicsFor(r.prefix)
 	if cfg.Seed == 0 {
 		cfg.Seed = 1
 	}
@@ -64,21 +61,12 @@ func newRig(tb testing.TB, cfg simulator.Config) *rig {
 	}
 	tb.Cleanup(r.sim.Close)
 
-	r.broker, err = embedded.StartBroker(embedded.BrokerConfig{
-		Dir: filepath.Join(r.dir, "kafka"),
-		Listen: func(network, addr string) (_ net.Listener, err error) {
-			r.kafka, err = newGate(network, addr)
-			return r.kafka, err
-		},
-	})
-	if err != nil {
+	r.broker, r.kafka = startBroker(tb, r.dir)
+	r.bucket = ownBucket(tb, name)
+	if r.db, err = influx.New(r.bucket); err != nil {
 		tb.Fatal(err)
 	}
-	tb.Cleanup(r.broker.Close)
-	r.influx = proxy(tb, store.Addr())
-	if r.db, err = influx.New(influx.Config{URL: store.URL(), Bucket: r.database}); err != nil {
-		tb.Fatal(err)
-	}
+	r.influx = proxy(tb, "127.0.0.1:0", strings.TrimPrefix(store.URL, "http://"))
 	tb.Cleanup(r.db.Close)
 	for _, a := range r.sim.Accounts() {
 		r.login(a)
@@ -105,6 +93,7 @@ func (r *rig) startIngest(extra ...map[string]string) *child {
 		"DATA_DIR": filepath.Join(r.dir, "ingest"), "TOKEN_DIR": r.tokenDir(), "OAUTH_URL": r.sim.OAuthURL(),
 		"MQTT_ADDR": r.sim.MQTTAddr(), "CA_FILE": r.sim.CAFile(), "KAFKA_BROKERS": r.broker.Addr(),
 		"HTTP_ADDR": "127.0.0.1:0", "RECONNECT_GAP": "1s", "CONNECTS_PER_MINUTE": "10", "TOPIC_PARTITIONS": strconv.Itoa(partitions),
+		"TOPIC_PREFIX": r.prefix,
 	}
 	for _, e := range extra {
 		maps.Copy(env, e)
@@ -119,7 +108,8 @@ func (r *rig) startIngest(extra ...map[string]string) *child {
 func (r *rig) startSink() *child {
 	r.tb.Helper()
 	r.sink = start(r.tb, "sink", map[string]string{
-		"KAFKA_BROKERS": r.broker.Addr(), "INFLUX_URL": "http://" + r.influx.addr, "INFLUX_BUCKET": r.database,
+		"KAFKA_BROKERS": r.broker.Addr(), "KAFKA_GROUP": r.group, "TOPIC_PREFIX": r.prefix,
+		"INFLUX_URL": "http://" + r.influx.addr, "INFLUX_BUCKET": r.bucket.Bucket, "INFLUX_ORG": r.bucket.Org, "INFLUX_TOKEN": string(r.bucket.Token),
 		"HTTP_ADDR": "127.0.0.1:0", "TOPIC_PARTITIONS": strconv.Itoa(partitions),
 	}).ready()
 	return r.sink
@@ -201,8 +191,8 @@ func (r *rig) settle() {
 	r.until("everything settled", 90*time.Second, func() bool {
 		now := state{
 			received: int64(r.ingest.metric("cardata_intake_messages_received_total")),
-			end:      r.broker.End(topics.Readings) + r.broker.End(topics.Gaps),
-			behind:   r.broker.Behind(group, topics.Readings) + r.broker.Behind(group, topics.Gaps),
+			end:      r.broker.End(r.topics.Readings) + r.broker.End(r.topics.Gaps),
+			behind:   r.broker.Behind(r.group, r.topics.Readings) + r.broker.Behind(r.group, r.topics.Gaps),
 		}
 		unsent := r.ingest.metric("cardata_journal_unsent_records")
 		if now != last || now.behind > 0 || unsent > 3 { // heartbeats keep the journal moving
