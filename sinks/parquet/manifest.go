@@ -77,7 +77,7 @@ type EmptyPartition struct {
 	Touched string `json:"touched"`
 }
 
-const rebuildHint = "`export run … --rebuild` makes it anew from the files"
+const rebuildHint = "`export rebuild` makes it anew from the files"
 
 // parseManifest checks what it reads: a person may have edited it.
 func parseManifest(b []byte) (*Manifest, error) {

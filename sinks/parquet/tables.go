@@ -77,7 +77,7 @@ func positionsTable() Table {
 		Description: "where the car was: latitude and longitude measured together, with what else was measured at about that time",
 		Sort:        []string{"vin", "time"},
 		Day:         "time",
-		Marks:       []string{"readings"},
+		Marks:       []string{"positions", "readings"},
 		Source:      SourcePositions,
 		Columns: []Column{
 			vinColumn(),

@@ -85,7 +85,7 @@ func restBodyKeys() []restKey {
 		{name: "status.conditionBasedServicesAverageDistancePerDay", unit: "km", truth: "km", who: every, value: func(m *moment) string {
 			return whole(20 + 50*m.option(84))
 		}},
-		{name: "sevice.preferredSevicePartner", form: text, who: every, rare: true, value: func(m *moment) string { return "Example Motors " + m.life.town.name }}, //nolint:misspell // as the catalogue has it
+		{name: "sevice.preferredSevicePartner", form: text, who: every, rare: true, value: func(m *moment) string { return "Example Motors " + m.life.town.name }},
 		{name: "channel.teleservice.lastManualCallTime", form: text, who: every, rare: true, value: func(m *moment) string {
 			return m.life.workshop().Add(100 * 24 * time.Hour).Format("02.01.2006 15:04:05 UTC")
 		}},

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	backfill "github.com/cardata-pipeline/cardata-pipeline/internal/app/backfill/cli"
+	"github.com/cardata-pipeline/cardata-pipeline/internal/app/export"
 	"github.com/cardata-pipeline/cardata-pipeline/internal/app/cli"
 	"github.com/cardata-pipeline/cardata-pipeline/internal/app/ingest"
 	"github.com/cardata-pipeline/cardata-pipeline/internal/app/sink"
@@ -99,7 +100,7 @@ func TestConfigurationDocument(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		cfg  any
-	}{{"ingest", ingest.Config{}}, {"sink", sink.Config{}}, {"backfill", backfill.Config{}}} {
+	}{{"ingest", ingest.Config{}}, {"sink", sink.Config{}}, {"backfill", backfill.Config{}}, {"export", export.Config{}}} {
 		b.WriteString("\n## " + c.name + "\n\n")
 		if err := env.Markdown(&b, c.cfg); err != nil {
 			t.Fatal(err)

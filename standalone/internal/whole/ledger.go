@@ -3,6 +3,7 @@ package whole
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"sync/atomic"
 	"text/tabwriter"
@@ -106,7 +107,8 @@ func (w *whole) audit(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := w.report.ledger(lines, total, &figures); err != nil {
+	files, exportErr := w.lastExport(ctx)
+	if err := w.report.ledger(lines, total, &figures, &files); err != nil {
 		return err
 	}
 	for _, e := range examples {
@@ -117,6 +119,9 @@ func (w *whole) audit(ctx context.Context) error {
 	}
 	if total.Lost+total.Wrong > 0 {
 		return exit.With(exit.Failed, fmt.Errorf("%d readings lost, %d wrong", total.Lost, total.Wrong))
+	}
+	if exportErr != nil {
+		return exportErr
 	}
 	w.report.say("nothing is lost: each of the %d readings sent is in InfluxDB, replaced by a later value of its key, "+
 		"a dead letter, or inside a recorded gap", total.Sent)
@@ -142,7 +147,8 @@ func (w *whole) figures(ctx context.Context) error {
 	if total.Points, err = audit.Points(ctx, w.db); err != nil {
 		return err
 	}
-	return w.report.ledger(lines, total, nil)
+	files, exportErr := w.lastExport(ctx)
+	return errors.Join(w.report.ledger(lines, total, nil, &files), exportErr)
 }
 
 // counted gives the counts of this life for one account.
@@ -156,13 +162,14 @@ func (w *whole) counted(gcid schema.GCID) line {
 
 // ledger prints the table, or the JSON object; of a live service, whose figures
 // of the REST side are nil, it leaves out what only a simulator can know.
-func (r *reporter) ledger(lines []line, total line, rest *restFigures) error {
+func (r *reporter) ledger(lines []line, total line, rest *restFigures, files *datasetFigures) error {
 	if r.json {
 		return json.NewEncoder(r.stdout).Encode(struct {
 			Accounts []line `json:"accounts"`
 			Total    line   `json:"total"`
 			*restFigures
-		}{append([]line{}, lines...), total, rest})
+			Parquet *datasetFigures `json:"parquet"`
+		}{append([]line{}, lines...), total, rest, files})
 	}
 	r.clear()
 	fmt.Fprintln(r.stdout)
@@ -191,6 +198,6 @@ func (r *reporter) ledger(lines []line, total line, rest *restFigures) error {
 		fmt.Fprintf(r.stdout, "charging sessions: %d at BMW, %d in InfluxDB; REST calls: %d planned, %d spent\n",
 			rest.Sessions.InBMW, rest.Sessions.Stored, rest.Calls.Planned, rest.Calls.Spent)
 	}
-	_, err := fmt.Fprintln(r.stdout)
+	_, err := fmt.Fprintf(r.stdout, "Parquet: %d readings, %d files in all tables, in %s\n\n", files.Readings, files.Files, files.Dir)
 	return err
 }

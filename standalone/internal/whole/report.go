@@ -69,6 +69,7 @@ func (r *reporter) started(w *whole) {
 	r.say("Kafka      %s  topics cardata.readings, .raw, .gaps, .dead-letters", w.broker.Addr())
 	r.say("ingest     http://%s/readyz and /metrics", w.ingest.Addr())
 	r.say("sink       http://%s/readyz and /metrics", w.sink.Addr())
+	r.say("Parquet    %s  one file for each table and day, brought up to date each hour and at the end", w.dataset.dir)
 	if w.sim != nil {
 		cars := 0
 		for _, a := range w.sim.Accounts() {

@@ -40,6 +40,7 @@ type whole struct {
 	ingest  *ingest.Ingest
 	sink    *sink.Sink
 	rest    *restSide
+	dataset *datasetSide
 	db      *influx.Client
 	closers []func() error
 	since   time.Time // all was up
@@ -52,7 +53,7 @@ func Run(ctx context.Context, cfg Config, stdout, stderr io.Writer) (err error) 
 	w := &whole{cfg: cfg, report: newReporter(stdout, stderr, cfg.JSON)}
 	defer func() { err = errors.Join(err, w.close()) }()
 	for _, step := range []func(context.Context) error{
-		w.openData, w.findAccounts, w.startInflux, w.startBroker, w.startSimulator, w.setUpSink, w.setUpIngest, w.setUpREST,
+		w.openData, w.findAccounts, w.startInflux, w.startBroker, w.startSimulator, w.setUpSink, w.setUpIngest, w.setUpREST, w.setUpExport,
 	} {
 		if err := step(ctx); err != nil {
 			if ctx.Err() != nil {
@@ -79,10 +80,12 @@ func Run(ctx context.Context, cfg Config, stdout, stderr io.Writer) (err error) 
 	})
 
 	stopREST := w.goREST(flow, broken)
+	stopExport := w.goExport(flow, broken)
 
 	w.live(ctx, broken)
 	var auditErr error
 	stopREST() // what is under way is kept and goes on with the next start
+	stopExport()
 	if broken.Err() == nil {
 		w.settle(broken)
 		auditErr = w.audit(broken)

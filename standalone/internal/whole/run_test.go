@@ -18,11 +18,12 @@ import (
 	"github.com/cardata-pipeline/cardata-pipeline/standalone/internal/embedded"
 )
 
-// small is a run of a few seconds on free ports.
+// small is a run of a few seconds on free ports. Its past is a whole day: at night cars
+// park, and a few hours would be nearly empty.
 func small(t *testing.T) Config {
 	t.Helper()
 	c, err := Parse([]string{
-		"--cars", "2", "--history", "6h", "--for", "3s", "--speed", "60", "--data", filepath.Join(t.TempDir(), "data"), "--json",
+		"--cars", "2", "--history", "24h", "--for", "3s", "--speed", "60", "--data", filepath.Join(t.TempDir(), "data"), "--json",
 		"--kafka-addr", "127.0.0.1:0", "--influx-addr", "127.0.0.1:0", "--http-addr", "127.0.0.1:0",
 	}, io.Discard)
 	if err != nil {
@@ -54,6 +55,11 @@ type report struct {
 	Total    map[string]any   `json:"total"`
 	Sessions map[string]int   `json:"charging_sessions"`
 	Calls    map[string]int   `json:"rest_calls"`
+	Parquet  struct {
+		Dir      string
+		Files    int
+		Readings float64
+	} `json:"parquet"`
 }
 
 func runJSON(t *testing.T, cfg Config) (report, string) {
@@ -110,8 +116,11 @@ func TestRunAndRestart(t *testing.T) {
 		t.Errorf("stored and duplicates are %v, sent were %v", got, want)
 	}
 	// REST brings points of keys that never stream, and no others.
-	if got, want := first.figure(t, "points"), first.figure(t, "stored")-first.figure(t, "revised"); got < want || got > want+100 {
+	if got, want := first.figure(t, "points"), first.figure(t, "stored")-first.figure(t, "revised"); got < want || got > want+200 {
 		t.Errorf("%v points, want stored less revised, %v, and some of REST", got, want)
+	}
+	if got, want := first.Parquet.Readings, first.figure(t, "points"); got != want || first.Parquet.Files == 0 {
+		t.Errorf("parquet %+v, want the %v points of InfluxDB", first.Parquet, want)
 	}
 	for _, want := range []string{cfg.Data, "is taken, using 127.0.0.1:", "nothing is lost", "the past is fed", "cardata.readings"} {
 		if !strings.Contains(said, want) {
@@ -134,6 +143,9 @@ func TestRunAndRestart(t *testing.T) {
 	grown := second.figure(t, "points") - first.figure(t, "points")
 	if grown < 0 || grown > second.figure(t, "sent") {
 		t.Errorf("%v points more after %v readings sent", grown, second.figure(t, "sent"))
+	}
+	if got, want := second.Parquet.Readings, second.figure(t, "points"); got != want {
+		t.Errorf("parquet of the second run %+v, want the %v points of InfluxDB", second.Parquet, want)
 	}
 	if gaps := second.figure(t, "gaps"); gaps != 1 {
 		t.Errorf("%v gaps, want the time between the runs", gaps)
@@ -171,8 +183,8 @@ func TestRunPrintsATableToPeople(t *testing.T) {
 			rows = append(rows, f)
 		}
 	}
-	if len(rows) != 5 || !slices.Contains(rows[0], "lost") || rows[3][0] != "total" || rows[4][0] != "charging" {
-		t.Errorf("want a head, two accounts, a total and the charging sessions:\n%s", stdout.String())
+	if len(rows) != 6 || !slices.Contains(rows[0], "lost") || rows[3][0] != "total" || rows[4][0] != "charging" || rows[5][0] != "Parquet:" {
+		t.Errorf("want a head, two accounts, a total, the charging sessions and the dataset:\n%s", stdout.String())
 	}
 }
 
