@@ -10,8 +10,8 @@ import (
 	"testing"
 
 	backfill "github.com/cardata-pipeline/cardata-pipeline/internal/app/backfill/cli"
-	"github.com/cardata-pipeline/cardata-pipeline/internal/app/export"
 	"github.com/cardata-pipeline/cardata-pipeline/internal/app/cli"
+	"github.com/cardata-pipeline/cardata-pipeline/internal/app/export"
 	"github.com/cardata-pipeline/cardata-pipeline/internal/app/ingest"
 	"github.com/cardata-pipeline/cardata-pipeline/internal/app/sink"
 	"github.com/cardata-pipeline/cardata-pipeline/internal/env"
