@@ -48,7 +48,7 @@ Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 needs a person such as
 	root.SuggestionsMinimumDistance = 2
 	root.SetFlagErrorFunc(usage)
 	root.AddCommand(
-		loginCommand(), doctorCommand(), statusCommand(), vehiclesCommand(), containersCommand(), quotaCommand(),
+		loginCommand(), setupCommand(), doctorCommand(), statusCommand(), vehiclesCommand(), containersCommand(), quotaCommand(),
 		simulateCommand(), normalizeCommand(),
 	)
 	return root

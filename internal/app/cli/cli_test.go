@@ -12,6 +12,7 @@ import (
 	backfill "github.com/cardata-pipeline/cardata-pipeline/internal/app/backfill/cli"
 	"github.com/cardata-pipeline/cardata-pipeline/internal/app/cli"
 	"github.com/cardata-pipeline/cardata-pipeline/internal/app/ingest"
+	"github.com/cardata-pipeline/cardata-pipeline/internal/app/setup"
 	"github.com/cardata-pipeline/cardata-pipeline/internal/app/sink"
 	"github.com/cardata-pipeline/cardata-pipeline/internal/env"
 	"github.com/cardata-pipeline/cardata-pipeline/internal/exit"
@@ -84,6 +85,7 @@ func TestHelpNamesCommandsAndVariables(t *testing.T) {
 		"--details":          {"vehicles", "--help"},
 		"00:00 UTC":          {"quota", "--help"},
 		"at most 10":         {"containers", "--help"},
+		"CARDATA_KAFKA_SASL": {"setup", "--help"},
 	} {
 		if stdout, _, code := run(t, "", args...); code != exit.Done || !strings.Contains(stdout, want) {
 			t.Errorf("cardata %v: exit %d, lacks %q", args, code, want)
@@ -99,7 +101,7 @@ func TestConfigurationDocument(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		cfg  any
-	}{{"ingest", ingest.Config{}}, {"sink", sink.Config{}}, {"backfill", backfill.Config{}}} {
+	}{{"ingest", ingest.Config{}}, {"sink", sink.Config{}}, {"backfill", backfill.Config{}}, {"cardata setup", setup.Config{}}} {
 		b.WriteString("\n## " + c.name + "\n\n")
 		if err := env.Markdown(&b, c.cfg); err != nil {
 			t.Fatal(err)
