@@ -2,8 +2,9 @@ package kafka
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/segmentio/kafka-go"
@@ -15,61 +16,65 @@ type Comparison struct {
 	Missing bool
 	Differs []string // each "setting is X, wanted Y"
 	Unseen  string   // why settings could not be compared; empty when they were
-	Err     error    // the topic cannot be looked at
+	err     error
 }
 
 // Compare looks at the topics and changes nothing. The results come in the order
-// of topics. Zero fields of a Topic are not compared.
+// of topics. Zero fields of a Topic are not compared. Topics that cannot be seen,
+// by access rules or because no broker answers, are an error, of class Fatal when
+// a person must act.
 func (c *Client) Compare(ctx context.Context, topics []Topic) ([]Comparison, error) {
-	client := &kafka.Client{Addr: c.addr, Transport: c.transport, Timeout: c.cfg.RequestTimeout}
-	meta, err := client.Metadata(ctx, &kafka.MetadataRequest{Topics: topicNames(topics)})
+	states, err := c.fetchMetadata(ctx, topicNames(topics))
 	if err != nil && judge(err) == fatal {
-		return nil, fatalError("kafka look at topics", c.explain(err))
+		return nil, fatalError("kafka look at topics", err)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("kafka look at topics: %w", c.explain(err))
+		return nil, fmt.Errorf("kafka look at topics: %w", err)
 	}
 	list := make([]Comparison, len(topics))
 	var present []Topic
+	var hidden []string
 	for i, t := range topics {
-		list[i] = c.compareShape(t, meta.Topics)
-		if !list[i].Missing && list[i].Err == nil {
+		list[i] = compareShape(t, states[t.Name])
+		switch {
+		case errors.Is(list[i].err, kafka.TopicAuthorizationFailed):
+			hidden = append(hidden, t.Name)
+		case list[i].err != nil:
+			return nil, fmt.Errorf("kafka look at topic %s: %w", t.Name, list[i].err)
+		case !list[i].Missing:
 			present = append(present, t)
 		}
+	}
+	if len(hidden) > 0 {
+		return nil, fatalError("kafka look at topics", c.notAllowed(opDescribe, hidden, kafka.TopicAuthorizationFailed))
 	}
 	if len(present) == 0 {
 		return list, nil
 	}
-	settings, err := c.settings(ctx, client, topicNames(present))
+	settings, err := c.settings(ctx, topicNames(present))
 	for i := range list {
-		if v := &list[i]; !v.Missing && v.Err == nil {
+		if v := &list[i]; !v.Missing {
 			v.compareSettings(topics[i], settings[v.Name], err)
 		}
 	}
 	return list, nil
 }
 
-func (c *Client) compareShape(want Topic, have []kafka.Topic) Comparison {
+func compareShape(want Topic, have *topicState) Comparison {
 	v := Comparison{Name: want.Name}
-	at := slices.IndexFunc(have, func(t kafka.Topic) bool { return t.Name == want.Name })
-	if at < 0 {
-		v.Missing = true
-		return v
-	}
-	t := have[at]
 	switch {
-	case t.Error != nil && judge(t.Error) == missing:
+	case have == nil || have.err != nil && judge(have.err) == missing:
 		v.Missing = true
 		return v
-	case t.Error != nil:
-		v.Err = c.refusal(opDescribe, want.Name, t.Error)
+	case have.err != nil:
+		v.err = have.err
 		return v
 	}
-	if want.Partitions > 0 && len(t.Partitions) != want.Partitions {
-		v.differs("partitions", fmt.Sprint(len(t.Partitions)), fmt.Sprint(want.Partitions))
+	if want.Partitions > 0 && len(have.leaders) != want.Partitions {
+		v.differs("partitions", strconv.Itoa(len(have.leaders)), strconv.Itoa(want.Partitions))
 	}
-	if len(t.Partitions) > 0 && want.Replication > 0 && len(t.Partitions[0].Replicas) != want.Replication {
-		v.differs("replicas", fmt.Sprint(len(t.Partitions[0].Replicas)), fmt.Sprint(want.Replication))
+	if want.Replication > 0 && have.replicas != want.Replication {
+		v.differs("replicas", strconv.Itoa(have.replicas), strconv.Itoa(want.Replication))
 	}
 	return v
 }
@@ -79,7 +84,8 @@ func (v *Comparison) differs(setting, have, want string) {
 }
 
 // settings gives the topics' settings; the error is why they cannot be seen.
-func (c *Client) settings(ctx context.Context, client *kafka.Client, names []string) (map[string]map[string]string, error) {
+func (c *Client) settings(ctx context.Context, names []string) (map[string]map[string]string, error) {
+	client := &kafka.Client{Addr: c.addr, Transport: c.transport, Timeout: c.cfg.RequestTimeout}
 	req := &kafka.DescribeConfigsRequest{}
 	for _, n := range names {
 		req.Resources = append(req.Resources, kafka.DescribeConfigRequestResource{ResourceType: kafka.ResourceTypeTopic, ResourceName: n})

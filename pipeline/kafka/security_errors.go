@@ -91,7 +91,11 @@ func (e *authorizationError) Error() string {
 	if rights == "" {
 		rights = fmt.Sprintf("%s on %s %s", e.Operation, e.Kind, strings.Join(e.Names, ", "))
 	}
-	return fmt.Sprintf("not allowed to %s %s %s: grant %s to %s", e.Operation, e.Kind, strings.Join(e.Names, ", "), rights, e.Principal)
+	kind := e.Kind
+	if len(e.Names) > 1 {
+		kind += "s"
+	}
+	return fmt.Sprintf("not allowed to %s %s %s: grant %s to %s", e.Operation, kind, strings.Join(e.Names, ", "), rights, e.Principal)
 }
 
 // Unwrap gives the broker's code.
