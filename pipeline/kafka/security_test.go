@@ -125,10 +125,7 @@ func TestEachFaultOfSecurityIsTold(t *testing.T) {
 		"another host":                 {[]kfake.Opt{kfake.TLS(a.Serving(false, time.Hour, "kafka.example"))}, Security{CAFile: a.File}, "certificate is for other names"},
 		"expired":                      {[]kfake.Opt{kfake.TLS(a.Serving(false, -time.Minute))}, Security{CAFile: a.File}, "renew the server's certificate"},
 		"no client certificate":        {[]kfake.Opt{kfake.TLS(a.Serving(true, time.Hour))}, Security{CAFile: a.File}, "CARDATA_KAFKA_CERT_FILE"},
-		"a stranger's certificate": {
-			[]kfake.Opt{kfake.TLS(a.Serving(true, time.Hour))},
-			Security{CAFile: a.File, CertFile: strangerCert, KeyFile: strangerKey}, "CARDATA_KAFKA_CERT_FILE",
-		},
+		"a stranger's certificate":     {[]kfake.Opt{kfake.TLS(a.Serving(true, time.Hour))}, Security{CAFile: a.File, CertFile: strangerCert, KeyFile: strangerKey}, "CARDATA_KAFKA_CERT_FILE"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -93,12 +93,12 @@ func (c *Client) setUp1(ctx context.Context, want Layout) ([]Part, error) {
 		p.State = Created
 		return []Part{p}, nil
 	}
-	parts := []Part{{Name: "database " + database, State: Present}}
+	present := Part{Name: "database " + database, State: Present}
 	p, err := c.policy(ctx, want, database, policy)
 	if err != nil {
-		return parts, err
+		return []Part{present}, err
 	}
-	return append(parts, p), nil
+	return []Part{present, p}, nil
 }
 
 // policy looks at the retention policy that is written to.

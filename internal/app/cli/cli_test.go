@@ -121,3 +121,29 @@ func TestConfigurationDocument(t *testing.T) {
 		t.Error("docs/configuration.md is not what the code says; run make docs")
 	}
 }
+
+// Every process says the same of a variable that concerns a server.
+func TestServerVariablesReadTheSameEverywhere(t *testing.T) {
+	said := make(map[string]string)
+	for _, cfg := range []any{ingest.Config{}, sink.Config{}, backfill.Config{}, setup.Config{}} {
+		for _, v := range env.Variables(cfg) {
+			secure := strings.HasPrefix(v.Name, "CARDATA_KAFKA_") && v.Name != "CARDATA_KAFKA_BROKERS" && v.Name != "CARDATA_KAFKA_GROUP"
+			if !secure && (!strings.HasPrefix(v.Name, "CARDATA_INFLUX_") || v.Name == "CARDATA_INFLUX_URL") {
+				continue
+			}
+			text := v.Default + ": " + v.Description
+			if before, known := said[v.Name]; known && before != text {
+				t.Errorf("%s: %q and %q", v.Name, before, text)
+			}
+			said[v.Name] = text
+			if strings.HasSuffix(v.Name, "_PASSWORD") != v.Secret && !strings.HasSuffix(v.Name, "_TOKEN") {
+				t.Errorf("%s: secret is %t", v.Name, v.Secret)
+			}
+		}
+	}
+	for _, name := range []string{"CARDATA_KAFKA_TLS", "CARDATA_KAFKA_CA_FILE", "CARDATA_KAFKA_CERT_FILE", "CARDATA_KAFKA_KEY_FILE", "CARDATA_KAFKA_SASL", "CARDATA_KAFKA_USER", "CARDATA_KAFKA_PASSWORD"} {
+		if said[name] == "" {
+			t.Errorf("no process reads %s", name)
+		}
+	}
+}

@@ -9,10 +9,12 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"fmt"
 	"math/big"
 	"net"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -25,6 +27,8 @@ type Authority struct {
 	dir  string
 	cert *x509.Certificate
 	key  *ecdsa.PrivateKey
+
+	servers atomic.Int64 // names of their files: tests run in parallel
 }
 
 // New makes an authority whose files end with the test.
@@ -93,7 +97,7 @@ func (a *Authority) Issue(name string, serial int64, life time.Duration, names .
 // Serving gives a server's TLS settings; clients need a certificate if mutual.
 func (a *Authority) Serving(mutual bool, life time.Duration, names ...string) *tls.Config {
 	a.t.Helper()
-	pair, err := tls.LoadX509KeyPair(a.Issue("server", 2, life, names...))
+	pair, err := tls.LoadX509KeyPair(a.Issue(fmt.Sprintf("server%d", a.servers.Add(1)), 2, life, names...))
 	if err != nil {
 		a.t.Fatal(err)
 	}
