@@ -2,19 +2,21 @@ package kafka
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/segmentio/kafka-go"
 	"github.com/segmentio/kafka-go/compress"
 	"github.com/segmentio/kafka-go/protocol"
+	"github.com/segmentio/kafka-go/sasl"
 
 	"github.com/cardata-pipeline/cardata-pipeline/internal/backoff"
+	"github.com/cardata-pipeline/cardata-pipeline/internal/tlsfiles"
 )
 
 // Config says how to reach a Kafka cluster.
@@ -23,8 +25,9 @@ type Config struct {
 	ClientID string   // shown in the brokers' logs and quotas; "cardata" when empty
 	// Dial opens connections; nil uses net. Tests put an in-memory broker behind it.
 	Dial        func(ctx context.Context, network, address string) (net.Conn, error)
-	TLS         *tls.Config // nil: plain TCP
-	Compression string      // of produced batches: none (also empty), gzip, snappy, lz4, zstd
+	Security    Security
+	Rights      string // all that the process needs of access rules, for errors: "Write on topics a.*"; may be empty
+	Compression string // of produced batches: none (also empty), gzip, snappy, lz4, zstd
 	Log         *slog.Logger
 	// MetadataAge is how long partition counts and leaders are believed without
 	// an error; 30 s when 0. It bounds how late a grown topic is noticed.
@@ -42,9 +45,14 @@ type Client struct {
 	cfg       Config
 	codec     compress.Codec
 	addr      net.Addr
+	dial      dialFunc       // with TLS, if that is wanted
+	secure    *secureDialer  // nil: plain TCP
+	login     sasl.Mechanism // nil: none
 	transport *kafka.Transport
 	meta      *metadata
 	closed    sync.Once
+	proven    atomic.Bool           // some request was answered
+	refused   atomic.Pointer[error] // the last thing that no retry changes, until one passes
 }
 
 // New checks the configuration; it opens no connection. All faults are reported at once.
@@ -59,7 +67,7 @@ func New(cfg Config) (*Client, error) {
 		}
 	}
 	codec, err := codecOf(cfg.Compression)
-	faults = append(faults, err)
+	faults = append(faults, err, cfg.Security.faults())
 	if err := errors.Join(faults...); err != nil {
 		return nil, err
 	}
@@ -77,10 +85,33 @@ func New(cfg Config) (*Client, error) {
 	if cfg.Backoff == (backoff.Policy{}) {
 		cfg.Backoff = backoff.Policy{Base: 50 * time.Millisecond, Cap: 5 * time.Second}
 	}
-	c := &Client{cfg: cfg, codec: codec, addr: kafka.TCP(cfg.Brokers...)}
+	c := &Client{cfg: cfg, codec: codec, addr: kafka.TCP(cfg.Brokers...), dial: cfg.Dial}
+	if err := c.secureWith(cfg.Security); err != nil {
+		return nil, err
+	}
 	c.transport = c.newTransport([]string{}) // topics are looked up by c.meta
 	c.meta = newMetadata(c)
 	return c, nil
+}
+
+// secureWith sets up TLS and login.
+func (c *Client) secureWith(s Security) (err error) {
+	if c.login, err = s.mechanism(); err != nil {
+		return fmt.Errorf("kafka login: %w", err)
+	}
+	if s.SASL == SASLPlain && !s.secured() {
+		c.cfg.Log.Warn("kafka password goes over the network unencrypted: set CARDATA_KAFKA_TLS, or use SCRAM")
+	}
+	if !s.secured() {
+		return nil
+	}
+	source, err := tlsfiles.Open(s.files(), c.cfg.Log)
+	if err != nil {
+		return fmt.Errorf("kafka TLS: %w", err)
+	}
+	c.secure = &secureDialer{files: s.files(), source: source, dial: c.cfg.Dial}
+	c.dial = c.secure.open
+	return nil
 }
 
 func codecOf(name string) (compress.Codec, error) {
@@ -105,22 +136,22 @@ func orDefault[T int | time.Duration](v, preset T) T {
 	return v
 }
 
-// newTransport gives connections with our dialling and security. TLS here and in
-// newDialer is the place where SASL joins.
+// newTransport gives connections with our dialling and login.
 func (c *Client) newTransport(topics []string) *kafka.Transport {
 	return &kafka.Transport{
-		Dial:           c.cfg.Dial,
+		Dial:           c.dial,
 		DialTimeout:    5 * time.Second,
 		IdleTimeout:    time.Minute,
 		MetadataTTL:    4 * time.Second,
 		MetadataTopics: topics,
 		ClientID:       c.cfg.ClientID,
-		TLS:            c.cfg.TLS,
+		SASL:           c.login,
 	}
 }
 
+// newDialer is newTransport for what of kafka-go knows no transport.
 func (c *Client) newDialer() *kafka.Dialer {
-	return &kafka.Dialer{DialFunc: c.cfg.Dial, Timeout: 5 * time.Second, ClientID: c.cfg.ClientID, TLS: c.cfg.TLS}
+	return &kafka.Dialer{DialFunc: c.dial, Timeout: 5 * time.Second, ClientID: c.cfg.ClientID, SASLMechanism: c.login}
 }
 
 // Close closes the connections. Producers and consumers must have ended. It may
@@ -130,12 +161,31 @@ func (c *Client) Close() error {
 	return nil
 }
 
-// Ping asks any broker for the list of brokers: cheap, and proof that one answers.
+// Ping asks any broker for the list of brokers: cheap, and proof that one answers
+// and takes the login. What was refused since then, such as a write by access
+// rules, is an error until it passes.
 func (c *Client) Ping(ctx context.Context) error {
 	if _, err := c.fetchMetadata(ctx, nil); err != nil {
 		return fmt.Errorf("kafka ping: %w", err)
 	}
+	if refused := c.refused.Load(); refused != nil {
+		return *refused
+	}
 	return nil
+}
+
+// fatal is fatalError, remembered for Ping.
+func (c *Client) fatal(op string, err error) error {
+	err = fatalError(op, err)
+	c.refused.Store(&err)
+	return err
+}
+
+// passed forgets what fatal remembers.
+func (c *Client) passed() {
+	if c.refused.Load() != nil {
+		c.refused.Store(nil)
+	}
 }
 
 // do sends one call and waits for its answer, at most wait longer than the
@@ -144,8 +194,11 @@ func (c *Client) Ping(ctx context.Context) error {
 func (c *Client) do(ctx context.Context, x *call, wait time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.RequestTimeout+wait)
 	defer cancel()
-	_, err := c.transport.RoundTrip(ctx, c.addr, x)
-	return err
+	if _, err := c.transport.RoundTrip(ctx, c.addr, x); err != nil {
+		return c.explain(err)
+	}
+	c.proven.Store(true)
+	return nil
 }
 
 // offsets the broker understands in place of a timestamp.

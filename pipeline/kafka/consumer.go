@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -192,13 +193,21 @@ func (c *Consumer) awaitCoordinator(ctx context.Context) error {
 			return ctx.Err()
 		}
 		if judge(err) == fatal {
-			return fatalError("kafka find coordinator", err)
+			return c.client.fatal("kafka find coordinator", c.refusal(err))
 		}
-		c.trouble.fail(joining(), err)
+		c.trouble.fail(joining(), c.client.explain(err))
 		if err := backoff.Wait(ctx, c.client.cfg.Backoff.Delay(attempt)); err != nil {
 			return err
 		}
 	}
+}
+
+// refusal names what the group protocol was refused: kafka-go tells a code alone.
+func (c *Consumer) refusal(err error) error {
+	if errors.Is(err, kafka.GroupAuthorizationFailed) {
+		return c.client.refusal(opRead, c.cfg.Group, err)
+	}
+	return c.client.refusal(opRead, strings.Join(c.cfg.Topics, ", "), err)
 }
 
 func (c *Consumer) join(conns *connSet) (*kafka.ConsumerGroup, error) {
@@ -285,10 +294,10 @@ func (r *run) generations(ctx context.Context, group *kafka.ConsumerGroup) error
 		case errors.Is(err, kafka.ErrGroupClosed):
 			return nil
 		case err != nil && judge(err) == fatal:
-			return fatalError("kafka join group", err)
+			return r.c.client.fatal("kafka join group", r.c.refusal(err))
 		case err != nil:
 			r.c.assign(false, nil)
-			r.c.trouble.fail(joining(), fmt.Errorf("group %s: %w", r.c.cfg.Group, err))
+			r.c.trouble.fail(joining(), fmt.Errorf("group %s: %w", r.c.cfg.Group, r.c.client.explain(err)))
 			if stale := member; stale != "" && !errors.Is(err, kafka.RebalanceInProgress) {
 				member = "" // kafka-go joins as a new one
 				departures.Go(func() { r.c.depart(ctx, stale) })

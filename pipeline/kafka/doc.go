@@ -6,7 +6,8 @@
 // offsets. It never looks into a record's value and never drops one: a record is
 // acknowledged, rejected by index with a reason, or still the caller's.
 //
-// Connections, TLS, version negotiation and the group protocol are kafka-go's.
+// Connections, logins, version negotiation and the group protocol are kafka-go's;
+// TLS is ours, so that rotated certificates are taken up and its faults told.
 // The three hot requests (metadata, produce, fetch) are written and read here
 // and sent over kafka-go's connections, for reasons that its client cannot meet:
 // one produce request carries the batches of all partitions of a broker,

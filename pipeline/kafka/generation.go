@@ -122,7 +122,7 @@ func (g *generation) commit() {
 	c := g.run.c
 	if err := g.gen.CommitOffsets(offsets); err != nil {
 		c.Stats.CommitErrors.Add(1)
-		c.trouble.fail(committing(), err)
+		c.trouble.fail(committing(), c.refusal(err))
 		return
 	}
 	c.trouble.ok(committing())

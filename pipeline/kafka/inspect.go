@@ -19,9 +19,13 @@ type TopicView struct {
 }
 
 // Inspect asks any broker about the topics; it creates and changes nothing. The
-// views come in the order of names. The error is that no broker answered.
+// views come in the order of names. The error is that
+// no broker answered; a *pipeline.WriteError of class Fatal when a person must act.
 func (c *Client) Inspect(ctx context.Context, names []string) ([]TopicView, error) {
 	states, err := c.fetchMetadata(ctx, names)
+	if err != nil && judge(err) == fatal {
+		return nil, fatalError("kafka inspect", err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("kafka inspect: %w", err)
 	}

@@ -26,10 +26,11 @@ const minMetadataAge = 10 * time.Millisecond
 
 // topicState is never changed once published, but for stale under metadata.mu.
 type topicState struct {
-	leaders []int32 // by partition; -1 when it has none
-	err     error   // what the cluster said instead
-	at      time.Time
-	stale   bool
+	leaders  []int32 // by partition; -1 when it has none
+	replicas int     // of the last partition told
+	err      error   // what the cluster said instead
+	at       time.Time
+	stale    bool
 }
 
 func newMetadata(c *Client) *metadata {
@@ -164,7 +165,9 @@ func (c *Client) fetchMetadata(ctx context.Context, names []string) (map[string]
 		err := codeError(r.int16())
 		name := string(r.text())
 		r.take(1) // internal
-		topics[name] = &topicState{leaders: leaders(&r), err: err, at: now}
+		t := &topicState{err: err, at: now}
+		t.leaders, t.replicas = leaders(&r)
+		topics[name] = t
 	}
 	if r.err != nil {
 		return nil, fmt.Errorf("metadata: %w", r.err)
@@ -172,21 +175,21 @@ func (c *Client) fetchMetadata(ctx context.Context, names []string) (map[string]
 	return topics, nil
 }
 
-func leaders(r *reader) []int32 {
+func leaders(r *reader) (list []int32, replicas int) {
 	n := r.array(18)
-	list := make([]int32, n)
+	list = make([]int32, n)
 	for i := range list {
 		list[i] = -1
 	}
 	for range n {
 		r.int16() // its error shows as a missing leader
 		id, node := int(r.int32()), r.int32()
-		for range 2 { // replicas, in-sync replicas
-			r.take(4 * r.array(4))
-		}
+		replicas = r.array(4)
+		r.take(4 * replicas)
+		r.take(4 * r.array(4)) // in-sync replicas
 		if id >= 0 && id < n {
 			list[id] = node
 		}
 	}
-	return list
+	return list, replicas
 }

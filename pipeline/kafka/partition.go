@@ -122,7 +122,7 @@ func (g *generation) bear(ctx context.Context, a *assignment, err error, attempt
 		return false
 	}
 	if judge(err) == fatal {
-		g.run.fail(fatalError("kafka fetch "+a.at.topic, err))
+		g.run.fail(c.client.fatal("kafka fetch "+a.at.topic, c.client.refusal(opRead, a.at.topic, err)))
 		return false
 	}
 	c.client.meta.distrust(a.at.topic)

@@ -112,6 +112,7 @@ func (p *Producer) Produce(ctx context.Context, records []pipeline.Record) error
 	if err := round.run(ctx); err != nil {
 		return p.outcome(err)
 	}
+	p.client.passed()
 	if len(round.rejected) > 0 {
 		return rejected(round.rejected)
 	}
@@ -233,13 +234,13 @@ func (r *round) awaitTopic(ctx context.Context, topic string) (*topicState, erro
 func (p *Producer) hopeless(at place, err error, absent *time.Time) error {
 	switch judge(err) {
 	case fatal:
-		return fatalError("kafka produce to "+at.topic, err)
+		return p.client.fatal("kafka produce to "+at.topic, p.client.refusal(opWrite, at.topic, err))
 	case missing:
 		if absent.IsZero() {
 			*absent = time.Now()
 		}
 		if time.Since(*absent) > p.cfg.UnknownTopicTimeout {
-			return fatalError("kafka produce to "+at.topic, err)
+			return p.client.fatal("kafka produce to "+at.topic, err)
 		}
 	default:
 		*absent = time.Time{}

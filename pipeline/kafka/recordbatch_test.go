@@ -214,6 +214,6 @@ func FuzzFetchAnswer(f *testing.F) {
 	f.Fuzz(func(_ *testing.T, b []byte) {
 		_, _, _ = fetchAnswer(b)
 		r := reader{b: b}
-		_ = leaders(&r)
+		_, _ = leaders(&r)
 	})
 }

@@ -22,16 +22,23 @@ type Topic struct {
 	Retention       time.Duration // by record time
 	RetentionBytes  int64         // per partition
 	MaxMessageBytes int           // largest batch the broker takes
+	MinInSync       int           // replicas that must have a record before it is acknowledged
 	Compact         bool          // keep the last record of each key
 }
 
+// createPatience is how long topics that we may not create can be missing:
+// another process or a person may be creating them.
+const createPatience = time.Minute
+
 // EnsureTopics creates the topics that are missing and waits until every
-// partition of all of them has a leader. Existing ones are left as they are;
-// another number of partitions is logged. While brokers are away it retries until
-// ctx ends. A refusal that no retry can change is a *pipeline.WriteError of class Fatal.
+// partition of all of them has a leader. Existing ones are left as they are, and
+// then no right to create is needed; another number of partitions is logged.
+// While brokers are away it retries until ctx ends. A refusal that no retry can
+// change is a *pipeline.WriteError of class Fatal.
 func (c *Client) EnsureTopics(ctx context.Context, topics []Topic) error {
 	t := newTrouble(c.cfg.Log, "create topics")
 	existed := make(map[string]bool)
+	var refusedSince time.Time
 	for attempt := 0; ; attempt++ {
 		missing, err := c.missingTopics(ctx, topics, existed)
 		if err == nil && len(missing) > 0 {
@@ -39,11 +46,19 @@ func (c *Client) EnsureTopics(ctx context.Context, topics []Topic) error {
 		}
 		if err == nil && len(missing) == 0 {
 			t.ok(place{})
+			c.passed()
 			return nil
 		}
 		if err != nil {
-			if judge(err) == fatal || errors.Is(err, errRefusedTopic) {
-				return fatalError("kafka create topics", err)
+			if refused, ok := errors.AsType[*authorizationError](err); ok && refused.Operation == opCreate {
+				if refusedSince.IsZero() {
+					refusedSince = time.Now()
+				}
+				if time.Since(refusedSince) >= createPatience {
+					return c.fatal("kafka create topics", err)
+				}
+			} else if judge(err) == fatal || errors.Is(err, errRefusedTopic) {
+				return c.fatal("kafka create topics", err)
 			}
 			if ctx.Err() != nil {
 				return fmt.Errorf("kafka create topics: %w", err)
@@ -59,26 +74,27 @@ func (c *Client) EnsureTopics(ctx context.Context, topics []Topic) error {
 // errRefusedTopic marks settings that the cluster will not have.
 var errRefusedTopic = errors.New("topic settings refused")
 
-// missingTopics gives the topics to create; an error while one has no leaders yet.
+// missingTopics gives the topics to create; an error while one has no leaders
+// yet, and if we may not see one.
 func (c *Client) missingTopics(ctx context.Context, topics []Topic, existed map[string]bool) ([]Topic, error) {
-	names := make([]string, len(topics))
-	for i := range topics {
-		names[i] = topics[i].Name
-	}
-	states, err := c.fetchMetadata(ctx, names)
+	states, err := c.fetchMetadata(ctx, topicNames(topics))
 	if err != nil {
 		return nil, err
 	}
 	var missing []Topic
+	var hidden []string
 	var waiting error
 	for i := range topics {
 		t := &topics[i]
 		s := states[t.Name]
-		if s == nil || errors.Is(s.err, kafka.UnknownTopicOrPartition) {
+		switch {
+		case s == nil || errors.Is(s.err, kafka.UnknownTopicOrPartition):
 			missing = append(missing, *t)
 			continue
-		}
-		if s.err != nil {
+		case errors.Is(s.err, kafka.TopicAuthorizationFailed):
+			hidden = append(hidden, t.Name)
+			continue
+		case s.err != nil:
 			waiting = fmt.Errorf("topic %s: %w", t.Name, s.err)
 			continue
 		}
@@ -93,33 +109,40 @@ func (c *Client) missingTopics(ctx context.Context, topics []Topic, existed map[
 		}
 		existed[t.Name] = true
 	}
+	if len(hidden) > 0 {
+		return nil, c.notAllowed(opDescribe, hidden, kafka.TopicAuthorizationFailed)
+	}
 	if len(missing) > 0 {
 		return missing, nil
 	}
 	return nil, waiting
 }
 
-func (c *Client) createTopics(ctx context.Context, topics []Topic) error {
-	// A transport of its own: kafka-go waits until new topics show in the
-	// transport's metadata, and ours asks for none.
-	transport := c.newTransport(nil)
-	defer transport.CloseIdleConnections()
-	ctx, cancel := context.WithTimeout(ctx, c.cfg.RequestTimeout)
-	defer cancel()
-	req := &kafka.CreateTopicsRequest{Addr: c.addr}
+func topicNames(topics []Topic) []string {
+	names := make([]string, len(topics))
 	for i := range topics {
-		req.Topics = append(req.Topics, topics[i].settings())
+		names[i] = topics[i].Name
 	}
-	res, err := (&kafka.Client{Transport: transport}).CreateTopics(ctx, req)
+	return names
+}
+
+// createTopics asks for all topics at once. Those that access rules refuse are
+// told together, after all other trouble.
+func (c *Client) createTopics(ctx context.Context, topics []Topic) error {
+	res, err := c.requestTopics(ctx, topics, false)
 	if err != nil {
-		return err
+		return c.explain(err)
 	}
 	var faults []error
-	for name, err := range res.Errors {
+	var refused []string
+	for _, name := range topicNames(topics) {
+		err := res.Errors[name]
 		switch {
 		case err == nil:
 			c.cfg.Log.Info("topic created", slog.String("topic", name))
 		case errors.Is(err, kafka.TopicAlreadyExists):
+		case errors.Is(err, kafka.TopicAuthorizationFailed), errors.Is(err, kafka.ClusterAuthorizationFailed):
+			refused = append(refused, name)
 		case errors.Is(err, kafka.InvalidPartitionNumber), errors.Is(err, kafka.InvalidConfiguration), errors.Is(err, kafka.PolicyViolation):
 			return fmt.Errorf("topic %s: %w: %w", name, errRefusedTopic, err)
 		case judge(err) == fatal:
@@ -128,7 +151,26 @@ func (c *Client) createTopics(ctx context.Context, topics []Topic) error {
 			faults = append(faults, fmt.Errorf("topic %s: %w", name, err))
 		}
 	}
+	if len(faults) == 0 && len(refused) > 0 {
+		return c.notAllowed(opCreate, refused, kafka.TopicAuthorizationFailed)
+	}
 	return errors.Join(faults...)
+}
+
+// requestTopics sends one request to create, or with check to see whether that
+// would pass.
+func (c *Client) requestTopics(ctx context.Context, topics []Topic, check bool) (*kafka.CreateTopicsResponse, error) {
+	// A transport of its own: kafka-go waits until new topics show in the
+	// transport's metadata, and ours asks for none.
+	transport := c.newTransport(nil)
+	defer transport.CloseIdleConnections()
+	ctx, cancel := context.WithTimeout(ctx, c.cfg.RequestTimeout)
+	defer cancel()
+	req := &kafka.CreateTopicsRequest{Addr: c.addr, ValidateOnly: check}
+	for i := range topics {
+		req.Topics = append(req.Topics, topics[i].settings())
+	}
+	return (&kafka.Client{Transport: transport}).CreateTopics(ctx, req)
 }
 
 func (t *Topic) settings() kafka.TopicConfig {
@@ -150,6 +192,9 @@ func (t *Topic) settings() kafka.TopicConfig {
 	}
 	if t.MaxMessageBytes > 0 {
 		set("max.message.bytes", strconv.Itoa(t.MaxMessageBytes))
+	}
+	if t.MinInSync > 0 {
+		set("min.insync.replicas", strconv.Itoa(t.MinInSync))
 	}
 	if t.Compact {
 		set("cleanup.policy", "compact")

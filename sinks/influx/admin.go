@@ -86,13 +86,8 @@ func (c *Client) majorVersion(ctx context.Context) (int, error) {
 
 // createDatabase looks first, because creating needs an administrator.
 func (c *Client) createDatabase(ctx context.Context) error {
-	name, _, _ := strings.Cut(c.cfg.Bucket, "/")
-	found := false
-	err := c.Query(ctx, "SHOW DATABASES", func(r Row) error {
-		n, _ := r.TextBytes("name")
-		found = found || string(n) == name
-		return nil
-	})
+	name, _ := c.place()
+	found, err := c.hasDatabase(ctx, name)
 	if err != nil || found {
 		return err
 	}
@@ -101,6 +96,15 @@ func (c *Client) createDatabase(ctx context.Context) error {
 		return &pipeline.WriteError{Class: pipeline.Fatal, Err: fmt.Errorf("create database %q, which needs an administrator: %w", name, qe)}
 	}
 	return err
+}
+
+func (c *Client) hasDatabase(ctx context.Context, name string) (found bool, err error) {
+	err = c.Query(ctx, "SHOW DATABASES", func(r Row) error {
+		n, _ := r.TextBytes("name")
+		found = found || string(n) == name
+		return nil
+	})
+	return found, err
 }
 
 // QuoteIdent gives name as an InfluxQL identifier: database, measurement, tag or field.

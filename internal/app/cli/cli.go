@@ -47,7 +47,7 @@ Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 needs a person such as
 	root.SuggestionsMinimumDistance = 2
 	root.SetFlagErrorFunc(command.Usage)
 	root.AddCommand(
-		loginCommand(), doctorCommand(), statusCommand(), vehiclesCommand(), containersCommand(), quotaCommand(),
+		loginCommand(), setupCommand(), doctorCommand(), statusCommand(), vehiclesCommand(), containersCommand(), quotaCommand(),
 		simulateCommand(), normalizeCommand(),
 	)
 	return root

@@ -13,6 +13,7 @@ import (
 	"github.com/cardata-pipeline/cardata-pipeline/internal/app/cli"
 	"github.com/cardata-pipeline/cardata-pipeline/internal/app/export"
 	"github.com/cardata-pipeline/cardata-pipeline/internal/app/ingest"
+	"github.com/cardata-pipeline/cardata-pipeline/internal/app/setup"
 	"github.com/cardata-pipeline/cardata-pipeline/internal/app/sink"
 	"github.com/cardata-pipeline/cardata-pipeline/internal/env"
 	"github.com/cardata-pipeline/cardata-pipeline/internal/exit"
@@ -85,6 +86,7 @@ func TestHelpNamesCommandsAndVariables(t *testing.T) {
 		"--details":          {"vehicles", "--help"},
 		"00:00 UTC":          {"quota", "--help"},
 		"at most 10":         {"containers", "--help"},
+		"CARDATA_KAFKA_SASL": {"setup", "--help"},
 	} {
 		if stdout, _, code := run(t, "", args...); code != exit.Done || !strings.Contains(stdout, want) {
 			t.Errorf("cardata %v: exit %d, lacks %q", args, code, want)
@@ -100,7 +102,13 @@ func TestConfigurationDocument(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		cfg  any
-	}{{"ingest", ingest.Config{}}, {"sink", sink.Config{}}, {"backfill", backfill.Config{}}, {"export", export.Config{}}} {
+	}{
+		{"ingest", ingest.Config{}},
+		{"sink", sink.Config{}},
+		{"backfill", backfill.Config{}},
+		{"export", export.Config{}},
+		{"cardata setup", setup.Config{}},
+	} {
 		b.WriteString("\n## " + c.name + "\n\n")
 		if err := env.Markdown(&b, c.cfg); err != nil {
 			t.Fatal(err)
@@ -118,5 +126,31 @@ func TestConfigurationDocument(t *testing.T) {
 	}
 	if !bytes.Equal(have, b.Bytes()) {
 		t.Error("docs/configuration.md is not what the code says; run make docs")
+	}
+}
+
+// Every process says the same of a variable that concerns a server.
+func TestServerVariablesReadTheSameEverywhere(t *testing.T) {
+	said := make(map[string]string)
+	for _, cfg := range []any{ingest.Config{}, sink.Config{}, backfill.Config{}, setup.Config{}} {
+		for _, v := range env.Variables(cfg) {
+			secure := strings.HasPrefix(v.Name, "CARDATA_KAFKA_") && v.Name != "CARDATA_KAFKA_BROKERS" && v.Name != "CARDATA_KAFKA_GROUP"
+			if !secure && (!strings.HasPrefix(v.Name, "CARDATA_INFLUX_") || v.Name == "CARDATA_INFLUX_URL") {
+				continue
+			}
+			text := v.Default + ": " + v.Description
+			if before, known := said[v.Name]; known && before != text {
+				t.Errorf("%s: %q and %q", v.Name, before, text)
+			}
+			said[v.Name] = text
+			if strings.HasSuffix(v.Name, "_PASSWORD") != v.Secret && !strings.HasSuffix(v.Name, "_TOKEN") {
+				t.Errorf("%s: secret is %t", v.Name, v.Secret)
+			}
+		}
+	}
+	for _, name := range []string{"CARDATA_KAFKA_TLS", "CARDATA_KAFKA_CA_FILE", "CARDATA_KAFKA_CERT_FILE", "CARDATA_KAFKA_KEY_FILE", "CARDATA_KAFKA_SASL", "CARDATA_KAFKA_USER", "CARDATA_KAFKA_PASSWORD"} {
+		if said[name] == "" {
+			t.Errorf("no process reads %s", name)
+		}
 	}
 }

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"errors"
+	"strconv"
 	"strings"
 	"time"
 
@@ -9,7 +10,9 @@ import (
 
 	"github.com/cardata-pipeline/cardata-pipeline/internal/app/command"
 	"github.com/cardata-pipeline/cardata-pipeline/internal/app/doctor"
+	"github.com/cardata-pipeline/cardata-pipeline/internal/tlsfiles"
 	"github.com/cardata-pipeline/cardata-pipeline/pipeline"
+	"github.com/cardata-pipeline/cardata-pipeline/pipeline/kafka"
 )
 
 // siteFlags say where the rest of an installation is.
@@ -42,7 +45,14 @@ func (s *siteFlags) config(cmd *cobra.Command) doctor.Config {
 		PermitURL: s.permitURL, PermitSecret: permitSecret(), IngestURL: s.ingestURL, TopicPrefix: s.prefix,
 		InfluxURL: s.influxURL, InfluxToken: pipeline.Secret(fromEnv("CARDATA_INFLUX_TOKEN", "")), InfluxOrg: s.influxOrg,
 		InfluxBucket: s.influxBucket, Log: quietLog(cmd.ErrOrStderr()),
+		InfluxUser: fromEnv("CARDATA_INFLUX_USER", ""), InfluxPassword: pipeline.Secret(fromEnv("CARDATA_INFLUX_PASSWORD", "")),
+		InfluxFiles: tlsfiles.Files{CA: fromEnv("CARDATA_INFLUX_CA_FILE", ""), Cert: fromEnv("CARDATA_INFLUX_CERT_FILE", ""), Key: fromEnv("CARDATA_INFLUX_KEY_FILE", "")},
+		KafkaSecurity: kafka.Security{
+			CAFile: fromEnv("CARDATA_KAFKA_CA_FILE", ""), CertFile: fromEnv("CARDATA_KAFKA_CERT_FILE", ""), KeyFile: fromEnv("CARDATA_KAFKA_KEY_FILE", ""),
+			SASL: fromEnv("CARDATA_KAFKA_SASL", ""), User: fromEnv("CARDATA_KAFKA_USER", ""), Password: pipeline.Secret(fromEnv("CARDATA_KAFKA_PASSWORD", "")),
+		},
 	}
+	cfg.KafkaSecurity.TLS, _ = strconv.ParseBool(fromEnv("CARDATA_KAFKA_TLS", "false"))
 	for b := range strings.SplitSeq(s.brokers, ",") {
 		if b = strings.TrimSpace(b); b != "" {
 			cfg.KafkaBrokers = append(cfg.KafkaBrokers, b)
@@ -72,7 +82,8 @@ Exit code: 0 nothing failed, 3 a person has to act, 1 something failed that may 
 
 ` + envAccounts + `
 CARDATA_DATA_DIR, CARDATA_INGEST_URL, CARDATA_MQTT_ADDR, CARDATA_KAFKA_BROKERS, CARDATA_TOPIC_PREFIX and CARDATA_INFLUX_* too;
-CARDATA_INFLUX_TOKEN has no flag.`,
+CARDATA_KAFKA_TLS, _CA_FILE, _CERT_FILE, _KEY_FILE, _SASL, _USER, _PASSWORD, and CARDATA_INFLUX_TOKEN, _USER, _PASSWORD,
+_CA_FILE, _CERT_FILE, _KEY_FILE have no flags.`,
 		Args: command.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if listen < 0 || listen > 10*time.Minute || within < time.Second || within > 10*time.Minute {

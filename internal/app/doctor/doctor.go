@@ -18,7 +18,9 @@ import (
 	"github.com/cardata-pipeline/cardata-pipeline/internal/app/ops"
 	"github.com/cardata-pipeline/cardata-pipeline/internal/app/permit"
 	"github.com/cardata-pipeline/cardata-pipeline/internal/exit"
+	"github.com/cardata-pipeline/cardata-pipeline/internal/tlsfiles"
 	"github.com/cardata-pipeline/cardata-pipeline/pipeline"
+	"github.com/cardata-pipeline/cardata-pipeline/pipeline/kafka"
 	"github.com/cardata-pipeline/cardata-pipeline/schema"
 )
 
@@ -36,13 +38,18 @@ type Config struct {
 
 	IngestURL string // of ingest's /readyz, such as http://127.0.0.1:8080
 
-	KafkaBrokers []string
-	TopicPrefix  string
+	KafkaBrokers  []string
+	KafkaSecurity kafka.Security
+	TopicPrefix   string
 
 	InfluxURL    string
 	InfluxToken  pipeline.Secret
 	InfluxOrg    string
 	InfluxBucket string
+
+	InfluxUser     string
+	InfluxPassword pipeline.Secret
+	InfluxFiles    tlsfiles.Files
 
 	NoCalls bool          // spend no REST call
 	Cars    bool          // spend one more call per car on SIM, market and equipment

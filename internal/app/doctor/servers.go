@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/cardata-pipeline/cardata-pipeline/internal/app/topics"
 	"github.com/cardata-pipeline/cardata-pipeline/pipeline"
 	"github.com/cardata-pipeline/cardata-pipeline/pipeline/kafka"
 	"github.com/cardata-pipeline/cardata-pipeline/sinks/influx"
@@ -18,26 +19,33 @@ func (e *exam) kafka(ctx context.Context) {
 		return
 	}
 	brokers := strings.Join(e.cfg.KafkaBrokers, ",")
-	client, err := kafka.New(kafka.Config{Brokers: e.cfg.KafkaBrokers, ClientID: "cardata-doctor", Log: e.log, RequestTimeout: e.cfg.Timeout})
+	client, err := kafka.New(kafka.Config{
+		Brokers: e.cfg.KafkaBrokers, ClientID: "cardata-doctor", Log: e.log, RequestTimeout: e.cfg.Timeout, Security: e.cfg.KafkaSecurity,
+	})
 	if err != nil {
-		e.act(stepKafka, "", err.Error(), "correct CARDATA_KAFKA_BROKERS")
+		e.act(stepKafka, "", err.Error(), "correct CARDATA_KAFKA_BROKERS and the other CARDATA_KAFKA_* variables")
 		return
 	}
 	defer func() { _ = client.Close() }()
 	ctx, cancel := e.bounded(ctx)
 	defer cancel()
 	views, err := client.Inspect(ctx, topicNames(pipeline.TopicsFor(e.cfg.TopicPrefix)))
+	if refused, ok := errors.AsType[*pipeline.WriteError](err); ok && refused.Class == pipeline.Fatal {
+		e.act(stepKafka, brokers, err.Error(), "correct the login or the TLS settings, CARDATA_KAFKA_*; ingest keeps all in its journal meanwhile")
+		return
+	}
 	if err != nil {
 		e.fail(stepKafka, brokers, err.Error(), remedyKafka)
 		return
 	}
-	e.ok(stepKafka, brokers, "a broker answers")
+	e.ok(stepKafka, brokers, "a broker answers: %s", e.cfg.KafkaSecurity.Summary())
 	sound := 0
 	for _, v := range views {
 		switch {
 		case v.Refused:
 			e.act(stepKafka, v.Name, "the cluster's access rules refuse it",
-				"grant ingest and backfill Describe, Create and Write, the sink Describe and Read on topics "+e.cfg.TopicPrefix+"*, and Read on group cardata-sink")
+				"grant to "+client.Principal()+", if that is the user of ingest: "+topics.IngestRights(e.cfg.TopicPrefix)+
+					"; of the sink: "+topics.SinkRights(e.cfg.TopicPrefix, "cardata-sink")+"; of backfill: "+topics.BackfillRights(e.cfg.TopicPrefix, "cardata-backfill"))
 		case v.Missing:
 			e.warn(stepKafka, v.Name, "the topic is missing",
 				"nothing to do when ingest has not started yet: it makes its topics; else grant it Create on "+e.cfg.TopicPrefix+"* or make the topic")
@@ -61,6 +69,7 @@ func topicNames(t pipeline.Topics) []string {
 func (e *exam) influxClient() (*influx.Client, error) {
 	return influx.New(influx.Config{
 		URL: e.cfg.InfluxURL, Token: e.cfg.InfluxToken, Org: e.cfg.InfluxOrg, Bucket: e.cfg.InfluxBucket, Timeout: e.cfg.Timeout, Log: e.log,
+		User: e.cfg.InfluxUser, Password: e.cfg.InfluxPassword, CAFile: e.cfg.InfluxFiles.CA, CertFile: e.cfg.InfluxFiles.Cert, KeyFile: e.cfg.InfluxFiles.Key,
 	})
 }
 

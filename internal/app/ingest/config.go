@@ -8,6 +8,7 @@ import (
 	"github.com/cardata-pipeline/cardata-pipeline/internal/app/permit"
 	"github.com/cardata-pipeline/cardata-pipeline/internal/env"
 	"github.com/cardata-pipeline/cardata-pipeline/pipeline"
+	"github.com/cardata-pipeline/cardata-pipeline/pipeline/kafka"
 )
 
 // Config is read from CARDATA_* environment variables.
@@ -27,9 +28,18 @@ type Config struct {
 	TopicPrefix       string        `split_words:"true" default:"cardata." desc:"prefix of all topic names"`
 	TopicPartitions   int           `split_words:"true" default:"12" desc:"partitions of topics that are missing and created, 1 to 1000"`
 	TopicReplication  int           `split_words:"true" default:"1" desc:"replicas of topics that are missing and created, 1 to 15; 3 in a cluster"`
+	TopicMinInsync    int           `split_words:"true" default:"0" desc:"min.insync.replicas of topics that are missing and created, 0 to CARDATA_TOPIC_REPLICATION; 0 is 2 from 3 replicas on, else the brokers' default"`
 	ReadingsRetention time.Duration `split_words:"true" default:"168h" desc:"retention of created topics readings and gaps, 1h to 8760h"`
 	RawRetention      time.Duration `split_words:"true" default:"168h" desc:"retention of created topics raw and dead-letters, 1h to 720h (personal data)"`
 	RawTopic          bool          `split_words:"true" default:"true" desc:"keep untouched payloads in the raw topic, the source of replay"`
+
+	KafkaTLS      bool            `split_words:"true" default:"false" desc:"TLS to the brokers; implied by a CA or certificate file"`
+	KafkaCAFile   string          `split_words:"true" desc:"PEM file of certificate authorities to trust for the brokers instead of the system's; read again when it changes"`
+	KafkaCertFile string          `split_words:"true" desc:"PEM file of the client certificate for the brokers; read again when it changes"`
+	KafkaKeyFile  string          `split_words:"true" desc:"PEM file of the client certificate's key"`
+	KafkaSASL     string          `split_words:"true" desc:"login at the brokers: empty (none), plain, scram-sha-256 or scram-sha-512; plain only with TLS"`
+	KafkaUser     string          `split_words:"true" desc:"user of the login at the brokers"`
+	KafkaPassword pipeline.Secret `split_words:"true" secret:"true" desc:"password of the login at the brokers"`
 
 	JournalMaxMib       int           `split_words:"true" default:"4096" desc:"size limit of the journal in MiB, 16 to 1048576; about 3 million messages a GiB"`
 	JournalReserveMib   int           `split_words:"true" default:"16" desc:"part of the limit kept for gap records in MiB, 1 to 1024"`
@@ -65,12 +75,14 @@ func (c *Config) Validate() error {
 	for _, b := range c.KafkaBrokers {
 		f.HostPort("KAFKA_BROKERS", b)
 	}
+	c.kafkaSecurity().Check(f.Add)
 	f.OneOf("KAFKA_COMPRESSION", c.KafkaCompression, "none", "gzip", "snappy", "lz4", "zstd")
 	if !topicName(c.TopicPrefix) {
 		f.Add("TOPIC_PREFIX", c.TopicPrefix, "must be letters, digits, '.', '_' and '-', at most 200")
 	}
 	env.Between(&f, "TOPIC_PARTITIONS", c.TopicPartitions, 1, 1000)
 	env.Between(&f, "TOPIC_REPLICATION", c.TopicReplication, 1, 15)
+	env.Between(&f, "TOPIC_MIN_INSYNC", c.TopicMinInsync, 0, c.TopicReplication)
 	env.Between(&f, "READINGS_RETENTION", c.ReadingsRetention, time.Hour, 8760*time.Hour)
 	env.Between(&f, "RAW_RETENTION", c.RawRetention, time.Hour, 720*time.Hour)
 	env.Between(&f, "JOURNAL_MAX_MIB", c.JournalMaxMib, 16, 1<<20)
@@ -104,4 +116,12 @@ func topicName(s string) bool {
 		}
 	}
 	return len(s) <= 200
+}
+
+// kafkaSecurity is how the brokers are reached.
+func (c *Config) kafkaSecurity() kafka.Security {
+	return kafka.Security{
+		TLS: c.KafkaTLS, CAFile: c.KafkaCAFile, CertFile: c.KafkaCertFile, KeyFile: c.KafkaKeyFile,
+		SASL: c.KafkaSASL, User: c.KafkaUser, Password: c.KafkaPassword,
+	}
 }

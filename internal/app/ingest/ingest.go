@@ -64,6 +64,7 @@ func New(ctx context.Context, cfg Config, log *slog.Logger) (in *Ingest, err err
 	}
 	if in.kafka, err = kafka.New(kafka.Config{
 		Brokers: cfg.KafkaBrokers, ClientID: "cardata-ingest", Compression: cfg.KafkaCompression, Log: log,
+		Security: cfg.kafkaSecurity(), Rights: topics.IngestRights(cfg.TopicPrefix),
 	}); err != nil {
 		return nil, exit.With(exit.Usage, err)
 	}
@@ -121,7 +122,7 @@ func (in *Ingest) Run(ctx context.Context) error {
 // carry makes sure of the topics and then relays the journal to Kafka.
 func (in *Ingest) carry(ctx context.Context) error {
 	plan := topics.Plan{
-		Names: in.names, Partitions: in.cfg.TopicPartitions, Replication: in.cfg.TopicReplication,
+		Names: in.names, Partitions: in.cfg.TopicPartitions, Replication: in.cfg.TopicReplication, MinInSync: in.cfg.TopicMinInsync,
 		ReadingsRetention: in.cfg.ReadingsRetention, RawRetention: in.cfg.RawRetention,
 	}
 	for { // a refusal must not end the intake: the journal keeps what comes

@@ -80,10 +80,14 @@ func New(ctx context.Context, cfg Config, log *slog.Logger) (*Sink, error) {
 	if s.influx, err = influx.New(influx.Config{
 		URL: cfg.InfluxURL, Token: cfg.InfluxToken, Org: cfg.InfluxOrg, Bucket: cfg.InfluxBucket,
 		Timeout: cfg.InfluxTimeout, MaxBatchLines: cfg.BatchReadings, Gzip: cfg.InfluxGzip, Log: log,
+		User: cfg.InfluxUser, Password: cfg.InfluxPassword, CAFile: cfg.InfluxCAFile, CertFile: cfg.InfluxCertFile, KeyFile: cfg.InfluxKeyFile,
 	}); err != nil {
 		return nil, exit.With(exit.Usage, err)
 	}
-	if s.kafka, err = kafka.New(kafka.Config{Brokers: cfg.KafkaBrokers, ClientID: "cardata-sink", Log: log}); err != nil {
+	if s.kafka, err = kafka.New(kafka.Config{
+		Brokers: cfg.KafkaBrokers, ClientID: "cardata-sink", Compression: cfg.KafkaCompression, Log: log,
+		Security: cfg.kafkaSecurity(), Rights: topics.SinkRights(cfg.TopicPrefix, cfg.KafkaGroup),
+	}); err != nil {
 		return nil, exit.With(exit.Usage, err)
 	}
 	s.producer = s.kafka.NewProducer(topics.Producer(s.names))
@@ -130,10 +134,10 @@ func (s *Sink) Run(ctx context.Context) error {
 // prepare waits until the topics and the database are there.
 func (s *Sink) prepare(ctx context.Context) error {
 	plan := topics.Plan{
-		Names: s.names, Partitions: s.cfg.TopicPartitions, Replication: s.cfg.TopicReplication,
+		Names: s.names, Partitions: s.cfg.TopicPartitions, Replication: s.cfg.TopicReplication, MinInSync: s.cfg.TopicMinInsync,
 		ReadingsRetention: s.cfg.ReadingsRetention, RawRetention: s.cfg.RawRetention,
 	}
-	if err := s.kafka.EnsureTopics(ctx, plan.List()); err != nil {
+	if err := s.kafka.EnsureTopics(ctx, plan.Without(s.names.Raw)); err != nil {
 		return err
 	}
 	if !s.cfg.InfluxCreate {

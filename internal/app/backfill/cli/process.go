@@ -57,7 +57,10 @@ func open(ctx context.Context, cfg Config, log *slog.Logger, needKafka bool) (*p
 	if len(cfg.KafkaBrokers) == 0 {
 		return nil, exit.With(exit.Usage, errors.New("CARDATA_KAFKA_BROKERS is not set: bootstrap brokers, host:port, comma-separated"))
 	}
-	if p.kafka, err = kafka.New(kafka.Config{Brokers: cfg.KafkaBrokers, ClientID: "cardata-backfill", Log: log}); err != nil {
+	if p.kafka, err = kafka.New(kafka.Config{
+		Brokers: cfg.KafkaBrokers, ClientID: "cardata-backfill", Compression: cfg.KafkaCompression, Log: log,
+		Security: cfg.kafkaSecurity(), Rights: topics.BackfillRights(cfg.TopicPrefix, cfg.KafkaGroup),
+	}); err != nil {
 		return nil, exit.With(exit.Usage, err)
 	}
 	return p, nil
@@ -66,7 +69,7 @@ func open(ctx context.Context, cfg Config, log *slog.Logger, needKafka bool) (*p
 // prepare waits until the topics are there.
 func (p *process) prepare(ctx context.Context) error {
 	plan := topics.Plan{
-		Names: p.names, Partitions: p.cfg.TopicPartitions, Replication: p.cfg.TopicReplication,
+		Names: p.names, Partitions: p.cfg.TopicPartitions, Replication: p.cfg.TopicReplication, MinInSync: p.cfg.TopicMinInsync,
 		ReadingsRetention: p.cfg.ReadingsRetention, RawRetention: p.cfg.RawRetention,
 	}
 	return p.kafka.EnsureTopics(ctx, plan.List())
