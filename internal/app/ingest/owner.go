@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -208,6 +209,9 @@ func (o *owner) confirm(ctx context.Context, gcid schema.GCID) error {
 // It ends with ctx, or when the account is lost; then it tells whether the account
 // is worth a look at once.
 func (o *owner) hold(ctx context.Context, gcid schema.GCID, work func(ctx context.Context)) (soon bool) {
+	if o.yield(ctx, gcid); !o.wants(ctx, gcid) {
+		return true
+	}
 	ctx, end := context.WithCancelCause(ctx)
 	defer end(nil)
 	o.mu.Lock()
@@ -246,6 +250,36 @@ func (o *owner) hold(ctx context.Context, gcid schema.GCID, work func(ctx contex
 		return false // what is wrong will not be right at once
 	}
 	return true
+}
+
+// yield gives the account's holder time to come back to the group when it lives
+// and is not in it: after an outage of Kafka, the first replica to be back would
+// otherwise take everything from the others. It ends when the holder is back, is
+// silent, or has had a whole session's time.
+func (o *owner) yield(ctx context.Context, gcid schema.GCID) {
+	limit := time.Now().Add(o.cfg.AccountSession)
+	var seen time.Time
+	for time.Now().Before(limit) {
+		c, err := o.claims.holder(ctx, gcid)
+		if err != nil || c.Life == "" || c.Life == o.life.ID || c.Life == o.former.ID || o.present(c.Replica) {
+			return
+		}
+		r, err := o.claims.told(ctx, c.Life)
+		silent := time.Since(r.Alive) > o.cfg.AccountSession*2/3 || r.Alive.Equal(seen)
+		if err != nil || silent {
+			return
+		}
+		seen = r.Alive
+		if backoff.Wait(ctx, 2*reportEvery+reportEvery/2) != nil {
+			return
+		}
+	}
+}
+
+// present tells whether a replica is a member of the group.
+func (o *owner) present(replica string) bool {
+	r := o.member.Roster()
+	return r != nil && slices.ContainsFunc(r.Members, func(m kafka.Member) bool { return m.Name == replica })
 }
 
 func (o *owner) count(n int) {
@@ -319,6 +353,9 @@ func (o *owner) inherit(ctx context.Context, gcid schema.GCID, from claim) error
 	return nil
 }
 
+// reportEvery bounds how much longer than the outage a gap may be.
+const reportEvery = time.Second
+
 // onItsWay is how long a message may take from the socket into the journal.
 const onItsWay = 200 * time.Millisecond
 
@@ -342,9 +379,9 @@ func (o *owner) tell(ctx context.Context) error {
 	return o.claims.tell(ctx, o.life.ID, r)
 }
 
-// tellOften bounds how much longer than the outage a gap is; it ends with ctx.
+// tellOften tells while ctx lasts.
 func (o *owner) tellOften(ctx context.Context) {
-	t := time.NewTicker(time.Second)
+	t := time.NewTicker(reportEvery)
 	defer t.Stop()
 	failing := ""
 	for {
