@@ -260,7 +260,7 @@ func (m *Membership) beatWhileJoining(ctx context.Context, generation int32, id 
 }
 
 func (m *Membership) heartbeat(ctx context.Context, generation int32, id string) error {
-	ctx, cancel := context.WithTimeout(ctx, min(m.client.cfg.RequestTimeout, 2*m.cfg.Heartbeat))
+	ctx, cancel := context.WithTimeout(ctx, min(m.client.cfg.RequestTimeout, m.cfg.SessionTimeout/3)) // leaves room for another try
 	defer cancel()
 	if err := m.wire.heartbeat(ctx, generation, id); err != nil {
 		return fmt.Errorf("heartbeat: %w", err)

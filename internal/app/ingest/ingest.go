@@ -82,18 +82,20 @@ func New(ctx context.Context, cfg Config, log *slog.Logger) (in *Ingest, err err
 		return nil, errors.Join(err, in.journal.Close(), in.kafka.Close())
 	}
 	in.intake = pipeline.NewIntake(in.journal, coverage, log)
-	if in.owner, err = newOwner(cfg, in.kafka, in.intake, in.journal.Flush, "", log); err != nil {
+	if in.permits, err = listenPermits(ctx, cfg, in.accounts, log); err != nil {
+		return nil, errors.Join(err, in.journal.Close(), in.kafka.Close())
+	}
+	if in.owner, err = newOwner(cfg, in.kafka, in.intake, in.journal.Flush, in.permits.advertised(cfg), log); err != nil {
+		in.permits.close()
 		return nil, errors.Join(err, in.journal.Close(), in.kafka.Close())
 	}
 	in.accounts.owner = in.owner
+	in.permits.share(in.owner)
 	in.producer = in.kafka.NewProducer(topics.Producer(in.names))
 	in.relay = pipeline.NewRelay(in.journal, in.producer, catalogue, in.ledger, pipeline.RelayConfig{
 		Topics: in.names, MaxRecords: cfg.BatchRecords, MaxBytes: 16 << 20, DedupeLimit: cfg.DedupeKeys, Raw: cfg.RawTopic,
 		Damaged: in.intake.Damaged, Log: log,
 	})
-	if in.permits, err = listenPermits(ctx, cfg, in.accounts, log); err != nil {
-		return nil, errors.Join(err, in.journal.Close(), in.kafka.Close())
-	}
 	in.metrics = in.registry(catalogue)
 	if in.server, err = ops.Listen(ctx, cfg.HTTPAddr, in.metrics, in.checks(), log); err != nil {
 		in.permits.close()

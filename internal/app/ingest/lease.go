@@ -33,6 +33,8 @@ type lease struct {
 // newLease starts with a proof; end is called once, when the lease is over.
 func newLease(limit time.Duration, proof time.Time, end context.CancelCauseFunc) *lease {
 	l := &lease{limit: limit, proof: proof, end: end}
+	l.mu.Lock() // the timer may be over at once
+	defer l.mu.Unlock()
 	l.timer = time.AfterFunc(limit-time.Since(proof), l.look)
 	return l
 }

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/cardata-pipeline/cardata-pipeline/internal/app/permit"
 	"github.com/cardata-pipeline/cardata-pipeline/internal/backoff"
 	"github.com/cardata-pipeline/cardata-pipeline/pipeline"
 	"github.com/cardata-pipeline/cardata-pipeline/pipeline/kafka"
@@ -424,3 +425,38 @@ func (o *owner) members() int {
 	}
 	return 0
 }
+
+// Peer gives the permit address of the replica that has claimed an account.
+func (o *owner) Peer(ctx context.Context, gcid schema.GCID) string {
+	c, err := o.claims.holder(ctx, gcid)
+	if err != nil || c.Life == "" || c.Life == o.life.ID {
+		return ""
+	}
+	for _, m := range o.others() {
+		if m.Name == c.Replica {
+			return m.Note
+		}
+	}
+	return ""
+}
+
+// Others gives the permit addresses of all other replicas.
+func (o *owner) Others() []string {
+	var list []string
+	for _, m := range o.others() {
+		if m.Note != "" {
+			list = append(list, m.Note)
+		}
+	}
+	return list
+}
+
+func (o *owner) others() []kafka.Member {
+	r := o.member.Roster()
+	if r == nil {
+		return nil
+	}
+	return slices.Delete(slices.Clone(r.Members), r.Self, r.Self+1)
+}
+
+var _ permit.Peers = (*owner)(nil)
