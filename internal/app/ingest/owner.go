@@ -229,7 +229,7 @@ func (o *owner) hold(ctx context.Context, gcid schema.GCID, work func(ctx contex
 	o.count(-1)
 	if err == nil {
 		o.Stats.AccountsTaken.Add(1)
-		work(ctx) // returns early when the account cannot be opened
+		work(ctx)                                                  // returns early when the account cannot be opened
 		if err := o.tell(context.WithoutCancel(ctx)); err != nil { // the next owner begins its gap where we ended
 			o.log.Warn("the account's last moment is not told, its gap will look longer than it is", "gcid", gcid, "err", err)
 		}
