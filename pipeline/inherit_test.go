@@ -15,7 +15,8 @@ func TestIntakeInheritsAnAccount(t *testing.T) {
 		want   schema.Gap
 	}{
 		"new here": {
-			func(*Intake) {}, OpenGap{at(10), schema.GapMoved},
+			func(*Intake) {},
+			OpenGap{at(10), schema.GapMoved},
 			schema.Gap{GCID: testGCID, VINs: []schema.VIN{testVIN}, Start: at(10), End: at(30), Cause: schema.GapMoved},
 		},
 		"was here before, streamed elsewhere since": {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -172,11 +173,7 @@ func (o *owner) watch(ctx context.Context) {
 func (o *owner) snapshot() map[schema.GCID]*lease {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	list := make(map[schema.GCID]*lease, len(o.leases))
-	for gcid, l := range o.leases {
-		list[gcid] = l
-	}
-	return list
+	return maps.Clone(o.leases)
 }
 
 // confirm looks at an account's claim before something is done that only its

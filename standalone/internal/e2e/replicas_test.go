@@ -11,7 +11,7 @@ import (
 )
 
 const (
-	replicaSession = 8 * time.Second
+	replicaSession = 10 * time.Second
 	takeoverWait   = 5 * time.Second
 	reportAge      = 3 * time.Second // of the last report of a replica that was killed: 1.2 s and a busy machine
 )
@@ -24,12 +24,12 @@ type replicas struct {
 
 func newReplicas(t *testing.T, names ...string) *replicas {
 	t.Helper()
-	f := &replicas{rig: newRig(t, simulator.Config{Accounts: 6, Cars: 2, History: 12 * time.Hour, Speed: 3600}), by: make(map[string]*child)}
+	f := &replicas{rig: newRig(t, simulator.Config{Accounts: 6, Cars: 2, History: 6 * time.Hour, Speed: 900}), by: make(map[string]*child)}
 	for _, name := range names {
 		f.start(name)
 	}
 	f.startSink()
-	f.until("six accounts on all replicas", time.Minute, func() bool { return f.subscribedBy(f.names()...) == 6 })
+	f.until("six accounts on all replicas", 2*time.Minute, func() bool { return f.subscribedBy(f.names()...) == 6 })
 	f.historyDone()
 	return f
 }
@@ -78,7 +78,7 @@ func (f *replicas) busiest() string {
 func (f *replicas) whole() time.Time {
 	f.tb.Helper()
 	f.subscribed()
-	f.until("six accounts streamed", time.Minute, func() bool { return f.subscribedBy(f.names()...) == 6 })
+	f.until("six accounts streamed", 2*time.Minute, func() bool { return f.subscribedBy(f.names()...) == 6 })
 	return time.Now()
 }
 
@@ -138,7 +138,7 @@ func TestReplicaKilledInMidFlow(t *testing.T) {
 	f.more(30)
 	back := time.Now()
 	f.start(victim)
-	f.until("its accounts are back", time.Minute, func() bool { return f.subscribedBy(victim) == share })
+	f.until("its accounts are back", 2*time.Minute, func() bool { return f.subscribedBy(victim) == share })
 	returned := f.whole()
 	f.more(30)
 	f.settleAll()
@@ -159,7 +159,7 @@ func TestReplicaJoinsAndLeaves(t *testing.T) {
 	f := newReplicas(t, "a", "b")
 	start := time.Now()
 	f.start("c")
-	f.until("the third has its share", time.Minute, func() bool {
+	f.until("the third has its share", 2*time.Minute, func() bool {
 		return f.by["c"].metric("cardata_owner_members") == 3 && f.subscribedBy("c") > 0
 	})
 	joined := f.whole()
@@ -201,14 +201,14 @@ func TestReplicaFrozenThenAwake(t *testing.T) {
 			others = append(others, name)
 		}
 	}
-	f.until("the others have its accounts", time.Minute, func() bool { return f.subscribedBy(others...) == 6 })
+	f.until("the others have its accounts", 2*time.Minute, func() bool { return f.subscribedBy(others...) == 6 })
 	up := time.Now()
 	f.more(30)
 	if n := f.sim.Stats.Evicted.Load(); n != int64(share) {
 		t.Errorf("%d evictions, want one for each of the %d accounts of the frozen replica", n, share)
 	}
 	f.by[victim].signal(syscall.SIGCONT)
-	f.until("it is a member again", time.Minute, func() bool {
+	f.until("it is a member again", 2*time.Minute, func() bool {
 		return f.by[victim].metric("cardata_owner_members") == 3 && f.subscribedBy(victim) == share
 	})
 	f.whole()
@@ -234,7 +234,7 @@ func TestReplicasStayWhileKafkaIsAway(t *testing.T) {
 		t.Errorf("%d accounts streamed while Kafka is away, want 6", n)
 	}
 	f.kafka.here(t)
-	f.until("the group is back", time.Minute, func() bool {
+	f.until("the group is back", 2*time.Minute, func() bool {
 		return f.by["a"].metric("cardata_owner_members") == 2 && f.by["b"].metric("cardata_owner_members") == 2
 	})
 	f.more(30)
