@@ -46,6 +46,7 @@ type owner struct {
 	mu     sync.Mutex // guards below
 	proof  time.Time  // when the group last proved its roster
 	leases map[schema.GCID]*lease
+	begun  map[schema.GCID]time.Time // before the first connection of this life
 	taking int
 }
 
@@ -64,6 +65,7 @@ func newOwner(cfg Config, client *kafka.Client, intake *pipeline.Intake, flush f
 	o := &owner{
 		cfg: cfg, log: log, claims: dir, intake: intake, flush: flush,
 		wake: make(chan struct{}, 1), leases: make(map[schema.GCID]*lease),
+		begun: make(map[schema.GCID]time.Time),
 	}
 	if o.life, o.former, err = newLife(cfg); err != nil {
 		return nil, err
@@ -329,7 +331,15 @@ func (o *owner) take(ctx context.Context, gcid schema.GCID, l *lease) error {
 	if err == nil && !now.same(mine) {
 		err = errTaken
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	// An account's first connection is told ahead of it: killed before the next
+	// report, it would look as if it had never streamed, and have no gap.
+	o.mu.Lock()
+	o.begun[gcid] = time.Now().UTC()
+	o.mu.Unlock()
+	return o.tell(ctx)
 }
 
 // inherit begins the account's gap where its former owner's coverage ended.
@@ -374,6 +384,14 @@ func (o *owner) tell(ctx context.Context) error {
 		state.Waiting = nil // this replica's journal takes them
 		r.Accounts[gcid] = state
 	}
+	o.mu.Lock()
+	for gcid, since := range o.begun {
+		if state := r.Accounts[gcid]; state.Since.IsZero() && state.Open == nil {
+			state.Since = since
+			r.Accounts[gcid] = state
+		}
+	}
+	o.mu.Unlock()
 	return o.claims.tell(ctx, o.life.ID, r)
 }
 

@@ -136,6 +136,23 @@ func TestAnyReplicaGivesPermitsForAllAccounts(t *testing.T) {
 	}
 }
 
+// A replica that is killed right after its first connection leaves word enough for
+// a gap: the report comes ahead of the connection.
+func TestFirstConnectionIsToldAheadOfIt(t *testing.T) {
+	s := newShared(t, 1)
+	in := s.start("a")
+	gcid := s.sim.Accounts()[0].GCID
+	s.until("connected", func() bool { return s.sim.Stats.Connects.Load() == 1 })
+	r, err := in.owner.claims.told(t.Context(), in.owner.life.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	state := r.Accounts[gcid]
+	if gap, ok := state.Handover(r.Alive); !ok || time.Since(gap.Start) > 3*time.Second {
+		t.Errorf("Handover = %+v, %v right after the first connection, want a gap that starts now", gap, ok)
+	}
+}
+
 // After an eviction the claim is looked at: taken by another, the account is let
 // go, and only taken back in order.
 func TestEvictedReplicaDoesNotReconnectToWhatIsTaken(t *testing.T) {

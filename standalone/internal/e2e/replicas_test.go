@@ -13,7 +13,8 @@ import (
 const (
 	replicaSession = 10 * time.Second
 	takeoverWait   = 5 * time.Second
-	reportAge      = 3 * time.Second // of the last report of a replica that was killed: 1.2 s and a busy machine
+	reportAge      = 3 * time.Second  // of the last report of a replica that was killed: 1.2 s and a busy machine
+	quiet          = 40 * time.Second // after an orderly end: a gap starts with the last packet, at most a ping ago
 )
 
 // replicas is several ingest replicas that share the accounts of a rig out.
@@ -92,15 +93,16 @@ func (f *replicas) settleAll() {
 }
 
 // moved demands that each account that moved between down and up has a gap no
-// longer than that, and gives how many did. Ask when all is settled.
-func (f *replicas) moved(down, up time.Time) int {
+// longer than that and what its start may be older, and gives how many did. Ask
+// when all is settled.
+func (f *replicas) moved(down, up time.Time, age time.Duration) int {
 	f.tb.Helper()
 	n := 0
 	for _, a := range f.sim.Accounts() {
 		for _, g := range f.allGaps(a.GCID) {
 			if g.Cause == schema.GapMoved && g.End.After(down.Add(time.Second)) && g.Start.Before(up.Add(-takeoverWait/2)) {
 				n++
-				if g.Start.Before(down.Add(-reportAge)) || g.End.After(up.Add(time.Second)) {
+				if g.Start.Before(down.Add(-age)) || g.End.After(up.Add(time.Second)) {
 					f.tb.Errorf("gap %v to %v: the move was %v to %v", g.Start, g.End, down.UTC(), up.UTC())
 				}
 			}
@@ -144,10 +146,10 @@ func TestReplicaKilledInMidFlow(t *testing.T) {
 	f.settleAll()
 	f.audit()
 	f.once()
-	if n := f.moved(down, up); n != share {
+	if n := f.moved(down, up, reportAge); n != share {
 		t.Errorf("%d accounts have a gap of the kill, want %d", n, share)
 	}
-	if n := f.moved(back, returned); n != share {
+	if n := f.moved(back, returned, quiet); n != share {
 		t.Errorf("%d accounts have a gap of the return, want %d", n, share)
 	}
 	t.Logf("killed: %d accounts away for %v", share, up.Sub(down).Round(time.Millisecond))
@@ -174,10 +176,10 @@ func TestReplicaJoinsAndLeaves(t *testing.T) {
 	f.settleAll()
 	f.audit()
 	f.once()
-	if n := f.moved(start, joined); n != share {
+	if n := f.moved(start, joined, quiet); n != share {
 		t.Errorf("%d accounts moved, want the %d of the new replica", n, share)
 	}
-	if n := f.moved(down, up); n != share {
+	if n := f.moved(down, up, quiet); n != share {
 		t.Errorf("%d accounts have a gap of the stop, want %d", n, share)
 	}
 	if n := f.sim.Stats.Connects.Load(); n != int64(6+2*share) {
@@ -218,7 +220,7 @@ func TestReplicaFrozenThenAwake(t *testing.T) {
 	if n := f.sim.Stats.Evicted.Load(); n != int64(share) {
 		t.Errorf("%d evictions in the end, want no more than %d: it connected without owning", n, share)
 	}
-	if n := f.moved(down, up); n < share {
+	if n := f.moved(down, up, reportAge); n < share {
 		t.Errorf("%d accounts have a gap of the freeze, want %d", n, share)
 	}
 }
