@@ -306,7 +306,7 @@ func TestGapsSurviveTheCodecAndFitTheSchema(t *testing.T) {
 	s, d := validator(t, schema.GapSchema()), schema.NewDecoder()
 	causes := []schema.GapCause{
 		schema.GapTokenChange, schema.GapShutdown, schema.GapCrash, schema.GapConnection,
-		schema.GapEvicted, schema.GapTokenExpired, schema.GapRefused, schema.GapJournalFull, schema.GapJournalLost,
+		schema.GapEvicted, schema.GapTokenExpired, schema.GapRefused, schema.GapJournalFull, schema.GapJournalLost, schema.GapMoved,
 	}
 	var got schema.Gap
 	for i, cause := range causes {

@@ -46,7 +46,7 @@ func (d *Decoder) gapMember(g *Gap, name string) (known, ok bool) {
 func (c GapCause) known() bool {
 	switch c {
 	case GapTokenChange, GapShutdown, GapCrash, GapConnection, GapEvicted, GapTokenExpired, GapRefused,
-		GapJournalFull, GapJournalLost:
+		GapJournalFull, GapJournalLost, GapMoved:
 		return true
 	}
 	return false

@@ -16,6 +16,7 @@ const (
 	GapRefused      GapCause = "refused"       // login needed, subscription refused, …
 	GapJournalFull  GapCause = "journal_full"  // connected, but nothing more could be stored
 	GapJournalLost  GapCause = "journal_lost"  // stored, but the disk gave back something else
+	GapMoved        GapCause = "moved"         // another ingest process took the account over
 )
 
 // Gap is a span of time in which messages of an account may have been missed.

@@ -29,6 +29,8 @@ var (
 	ErrRenewTooSoon = errors.New("last forced refresh is less than 3 minutes ago")
 	// ErrNotSaved reports that tokens cannot be made durable, so that they are not used.
 	ErrNotSaved = errors.New("tokens cannot be saved")
+	// ErrOvertaken reports that another process saved tokens meanwhile, which are kept.
+	ErrOvertaken = errors.New("another process saved tokens meanwhile")
 	// ErrStoreMode reports a token file or directory that others may read or change.
 	ErrStoreMode = errors.New("token store is open to others")
 	// ErrStoreBroken reports a token file that cannot be understood.

@@ -150,6 +150,9 @@ func (s *Source) book(err error) {
 // rotate replaces set. Once the request is out it is seen through to the rename,
 // whatever becomes of ctx: a caller that is gone must not cost the login.
 func (s *Source) rotate(ctx context.Context, set TokenSet, enough func(TokenSet) bool) error {
+	if err := s.may(ctx); err != nil {
+		return err
+	}
 	room, err := s.store.reserve()
 	if err != nil {
 		return err

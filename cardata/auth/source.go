@@ -50,6 +50,13 @@ type Status struct {
 type SourceConfig struct {
 	Log   *slog.Logger // nil is silent
 	Stats *SourceStats // may be shared by all Sources of a process; nil for an own one
+	// May is asked, under the lock, before a refresh token is spent; its error
+	// forbids that. It is for processes among which the account moves: where the
+	// store's lock does not reach, only the owner refreshes. nil always allows.
+	//
+	// A set that was rotated already is saved whatever May says: it is the
+	// account's only living login.
+	May func(ctx context.Context) error
 }
 
 // SourceStats counts what Sources did.
@@ -70,6 +77,7 @@ type Source struct {
 	store  *Store
 	log    *slog.Logger
 	stats  *SourceStats
+	may    func(ctx context.Context) error
 	gcid   schema.GCID
 
 	turn chan struct{} // holds one value while somebody refreshes
@@ -103,6 +111,9 @@ func NewSource(client *Client, store *Store, cfg SourceConfig) (*Source, error) 
 	}
 	if s.stats == nil {
 		s.stats = new(SourceStats)
+	}
+	if s.may = cfg.May; s.may == nil {
+		s.may = func(context.Context) error { return nil }
 	}
 	stamp := store.stamp()
 	set, err := store.Load()

@@ -251,6 +251,12 @@ func (r *reservation) commit(set TokenSet) error {
 		r.cancel()
 		return notSaved(err)
 	}
+	// The lock may not reach the other machine that writes a shared volume: what
+	// it saved meanwhile is not overwritten.
+	if _, revision, err := r.store.load(r.store.path); err == nil && revision >= r.revision {
+		r.cancel()
+		return notSaved(ErrOvertaken)
+	}
 	if err := r.file.Close(); err != nil {
 		return notSaved(err)
 	}

@@ -90,7 +90,7 @@ func gapRemedy(cause schema.GapCause) string {
 		return remedyJournalFull
 	case schema.GapRefused, schema.GapTokenExpired:
 		return "look at the steps login and stream; " + remedyLogin
-	case schema.GapShutdown, schema.GapCrash, schema.GapJournalLost:
+	case schema.GapShutdown, schema.GapCrash, schema.GapJournalLost, schema.GapMoved:
 		return "start ingest"
 	default:
 		return remedyFirewall

@@ -25,7 +25,7 @@ import (
 const rescan = 5 * time.Second
 
 // accounts runs one token source and one connection per account file, each
-// failing alone.
+// failing alone: for all of them, or for those that are this replica's.
 type accounts struct {
 	cfg    Config
 	log    *slog.Logger
@@ -35,10 +35,13 @@ type accounts struct {
 	tokens auth.SourceStats
 	calls  rest.QuotaStats
 	stream stream.Stats
+	owner  *owner // nil: every account is ours; set before run
 
 	mu      sync.Mutex // guards all below
+	known   map[schema.GCID]*auth.Store
+	files   map[string]bool          // paths of the known accounts
+	held    map[schema.GCID]struct{} // being taken over or running
 	running map[schema.GCID]*account
-	files   map[string]bool // paths of the running accounts
 	scanErr string
 }
 
@@ -49,7 +52,10 @@ type account struct {
 }
 
 func newAccounts(cfg Config, log *slog.Logger) (*accounts, error) {
-	a := &accounts{cfg: cfg, log: log, running: make(map[schema.GCID]*account), files: make(map[string]bool)}
+	a := &accounts{
+		cfg: cfg, log: log, running: make(map[schema.GCID]*account), files: make(map[string]bool),
+		known: make(map[schema.GCID]*auth.Store), held: make(map[schema.GCID]struct{}),
+	}
 	if cfg.CAFile != "" {
 		pem, err := os.ReadFile(cfg.CAFile)
 		if err != nil {
@@ -74,59 +80,117 @@ func newAccounts(cfg Config, log *slog.Logger) (*accounts, error) {
 	return a, nil
 }
 
-// run starts an account for each file in the token folder, new ones as they
+// run holds the accounts of the token folder that are ours, new ones as they
 // appear, until ctx ends and every connection is closed.
 func (a *accounts) run(ctx context.Context, h stream.Handler) {
 	var group sync.WaitGroup
 	defer group.Wait()
 	tick := time.NewTicker(rescan)
 	defer tick.Stop()
+	var changed <-chan struct{}
+	if a.owner != nil {
+		changed = a.owner.wake
+	}
 	for {
-		for _, started := range a.scan(h) {
-			group.Go(func() { a.hold(ctx, started) }) // ends with ctx
+		a.scan()
+		for _, gcid := range a.free(ctx) {
+			group.Go(func() { // ends with ctx, or when the account is no longer ours
+				if a.owner == nil {
+					a.hold(ctx, gcid, h, nil)
+					a.release(gcid)
+					return
+				}
+				soon := a.owner.hold(ctx, gcid, func(ctx context.Context) {
+					a.hold(ctx, gcid, h, func(ctx context.Context) error { return a.owner.confirm(ctx, gcid) })
+				})
+				a.release(gcid)
+				if soon {
+					a.owner.nudge()
+				}
+			})
 		}
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
+		case <-changed:
 		}
 	}
 }
 
-// scan sets up the accounts that are new in the folder. A broken file is one
+// scan notes the accounts that are new in the folder. A broken file is one
 // account's trouble: it is logged when it appears and when it changes.
-func (a *accounts) scan(h stream.Handler) []*account {
+func (a *accounts) scan() {
 	stores, err := auth.Stores(a.cfg.TokenDir)
-	var fresh []*account
 	for _, store := range stores {
-		added, startErr := a.add(store, h)
-		err = errors.Join(err, startErr)
-		if added != nil {
-			fresh = append(fresh, added)
-		}
+		err = errors.Join(err, a.add(store))
 	}
 	a.note(err, len(stores))
-	return fresh
 }
 
-func (a *accounts) add(store *auth.Store, h stream.Handler) (*account, error) {
+func (a *accounts) add(store *auth.Store) error {
 	a.mu.Lock()
 	known := a.files[store.Path()]
 	a.mu.Unlock()
 	if known {
-		return nil, nil
+		return nil
 	}
-	source, err := auth.NewSource(a.client, store, auth.SourceConfig{Log: a.log, Stats: &a.tokens})
+	set, err := store.Load()
+	if err != nil {
+		return err
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.known[set.GCID] != nil {
+		return fmt.Errorf("%s holds an account that another file holds already", store.Path())
+	}
+	a.known[set.GCID], a.files[store.Path()] = store, true
+	return nil
+}
+
+// free gives the accounts that are ours and not held yet, and marks them so.
+func (a *accounts) free(ctx context.Context) []schema.GCID {
+	a.mu.Lock()
+	var list []schema.GCID
+	for gcid := range a.known {
+		if _, held := a.held[gcid]; !held {
+			list = append(list, gcid)
+		}
+	}
+	a.mu.Unlock()
+	if a.owner != nil {
+		list = slices.DeleteFunc(list, func(gcid schema.GCID) bool { return !a.owner.wants(ctx, gcid) })
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, gcid := range list {
+		a.held[gcid] = struct{}{}
+	}
+	return list
+}
+
+func (a *accounts) release(gcid schema.GCID) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	delete(a.held, gcid)
+	delete(a.running, gcid)
+}
+
+// open sets an account up from what its store holds now. may is asked before
+// anything that only the account's owner may do; nil allows all.
+func (a *accounts) open(gcid schema.GCID, h stream.Handler, may func(context.Context) error) (*account, error) {
+	a.mu.Lock()
+	store := a.known[gcid]
+	a.mu.Unlock()
+	source, err := auth.NewSource(a.client, store, auth.SourceConfig{Log: a.log, Stats: &a.tokens, May: may})
 	if err != nil {
 		return nil, err
 	}
-	gcid := source.GCID()
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.running[gcid] != nil {
-		return nil, fmt.Errorf("%s holds an account that another file holds already", store.Path())
+	var tokens stream.Tokens = source
+	if may != nil {
+		tokens = guarded{source, may}
 	}
-	connection, err := stream.New(gcid, source, h, a.pacer, stream.Config{
+	connection, err := stream.New(gcid, tokens, h, a.pacer, stream.Config{
 		Addr: a.cfg.MQTTAddr, TLS: &tls.Config{RootCAs: a.roots, MinVersion: tls.VersionTLS13},
 		ReconnectGap: a.cfg.ReconnectGap, Stats: &a.stream, Log: a.log,
 	})
@@ -134,10 +198,26 @@ func (a *accounts) add(store *auth.Store, h stream.Handler) (*account, error) {
 		return nil, err
 	}
 	quota := rest.OpenQuota(rest.QuotaPath(a.cfg.TokenDir, gcid), rest.QuotaConfig{Log: a.log.With("gcid", gcid), Stats: &a.calls})
-	a.running[gcid] = &account{source: source, connection: connection, quota: quota}
-	a.files[store.Path()] = true
+	acc := &account{source: source, connection: connection, quota: quota}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.running[gcid] = acc
 	a.log.Info("account is taken up", "gcid", gcid)
-	return a.running[gcid], nil
+	return acc, nil
+}
+
+// guarded asks whether the account is still ours before each connection: an
+// eviction may have been its new owner's doing.
+type guarded struct {
+	*auth.Source
+	may func(ctx context.Context) error
+}
+
+func (g guarded) IDToken(ctx context.Context, minLife time.Duration) (token string, expires time.Time, err error) {
+	if err := g.may(ctx); err != nil {
+		return "", time.Time{}, err
+	}
+	return g.Source.IDToken(ctx, minLife)
 }
 
 func (a *accounts) note(err error, found int) {
@@ -169,15 +249,20 @@ func redactGCIDs(text string) string {
 }
 
 // hold keeps one account's tokens fresh and its connection up until ctx ends.
-func (a *accounts) hold(ctx context.Context, acc *account) {
+func (a *accounts) hold(ctx context.Context, gcid schema.GCID, h stream.Handler, may func(context.Context) error) {
+	acc, err := a.open(gcid, h, may)
+	if err != nil {
+		a.log.Error("account is not taken up, will be tried again", "gcid", gcid, "err", redactGCIDs(err.Error()))
+		return // the next scan tries again
+	}
 	var group sync.WaitGroup
 	group.Go(func() { // ends with ctx
 		if err := acc.source.Run(ctx); err != nil && ctx.Err() == nil {
-			a.log.Error("tokens are no longer kept fresh", "gcid", acc.source.GCID(), "err", err)
+			a.log.Error("tokens are no longer kept fresh", "gcid", gcid, "err", err)
 		}
 	})
 	if err := acc.connection.Run(ctx); err != nil && ctx.Err() == nil {
-		a.log.Error("account has stopped", "gcid", acc.source.GCID(), "err", err)
+		a.log.Error("account has stopped", "gcid", gcid, "err", err)
 	}
 	group.Wait()
 }
@@ -211,4 +296,11 @@ func (a *accounts) count(state stream.State) int {
 		}
 	}
 	return n
+}
+
+// holding gives the number of accounts that are connected or connecting.
+func (a *accounts) holding() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return len(a.running)
 }

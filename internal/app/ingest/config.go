@@ -54,8 +54,14 @@ type Config struct {
 	DrainTimeout time.Duration `split_words:"true" default:"20s" desc:"time to finish after SIGTERM, 1s to 10m, under the pod's grace period"`
 	LogLevel     string        `split_words:"true" default:"info" desc:"debug, info, warn or error"`
 
-	PermitAddr   string          `split_words:"true" desc:"address of the internal endpoint that lends access tokens and books REST calls for other processes, such as 127.0.0.1:8090; off when empty; plain HTTP: keep it inside the cluster"`
-	PermitSecret pipeline.Secret `split_words:"true" secret:"true" desc:"secret that guards the permit endpoint, at least 16 characters; required with CARDATA_PERMIT_ADDR"`
+	AccountGroup   string        `split_words:"true" desc:"Kafka consumer group of the ingest replicas among which accounts are shared out; off when empty: one ingest has them all. The token folder must then be on a volume that all replicas share"`
+	Replica        string        `split_words:"true" desc:"name of this replica, the same after a restart and unlike any other's; the host name when empty"`
+	AccountSession time.Duration `split_words:"true" default:"15s" desc:"silence after which the group takes a replica for dead, 1s to 5m; brokers allow 6s and more"`
+	TakeoverWait   time.Duration `split_words:"true" default:"10s" desc:"time between an account's move and its first connect here, 3s to 5m, equal on all replicas; a replica cut off from Kafka and the shared volume lets its accounts go after 7/10 of it"`
+
+	PermitAddr      string          `split_words:"true" desc:"address of the internal endpoint that lends access tokens and books REST calls for other processes, such as 127.0.0.1:8090; off when empty; plain HTTP: keep it inside the cluster"`
+	PermitAdvertise string          `split_words:"true" desc:"base address, such as http://ingest-0.ingest:8090, at which other replicas reach this one's permit endpoint; host of CARDATA_PERMIT_ADDR, or CARDATA_REPLICA, with its port when empty"`
+	PermitSecret    pipeline.Secret `split_words:"true" secret:"true" desc:"secret that guards the permit endpoint, at least 16 characters; required with CARDATA_PERMIT_ADDR"`
 }
 
 // Validate reports all faults at once, each with variable, value and what is
@@ -99,10 +105,21 @@ func (c *Config) Validate() error {
 	f.ListenAddr("HTTP_ADDR", c.HTTPAddr)
 	env.Between(&f, "DRAIN_TIMEOUT", c.DrainTimeout, time.Second, 10*time.Minute)
 	f.OneOf("LOG_LEVEL", strings.ToLower(c.LogLevel), "debug", "info", "warn", "error")
+	if c.AccountGroup != "" && !topicName(c.AccountGroup) {
+		f.Add("ACCOUNT_GROUP", c.AccountGroup, "must be letters, digits, '.', '_' and '-', at most 200")
+	}
+	if len(c.Replica) > 200 {
+		f.Add("REPLICA", c.Replica, "must be at most 200 characters")
+	}
+	env.Between(&f, "ACCOUNT_SESSION", c.AccountSession, time.Second, 5*time.Minute)
+	env.Between(&f, "TAKEOVER_WAIT", c.TakeoverWait, 3*time.Second, 5*time.Minute)
 	if c.PermitAddr != "" {
 		f.ListenAddr("PERMIT_ADDR", c.PermitAddr)
 		if len(c.PermitSecret) < permit.MinSecret {
 			f.Add("PERMIT_SECRET", c.PermitSecret, fmt.Sprintf("must have at least %d characters", permit.MinSecret))
+		}
+		if c.PermitAdvertise != "" && permit.CheckURL(c.PermitAdvertise) != nil {
+			f.Add("PERMIT_ADVERTISE", c.PermitAdvertise, "must be one address with http:// or https://")
 		}
 	}
 	return f.Err()

@@ -29,6 +29,10 @@ func TestConfigReportsAllFaultsBeforeAnythingOpens(t *testing.T) {
 		"CARDATA_LOG_LEVEL":             "loud",
 		"CARDATA_PERMIT_ADDR":           "nope",
 		"CARDATA_PERMIT_SECRET":         "too short",
+		"CARDATA_PERMIT_ADVERTISE":      "ingest-0:8090",
+		"CARDATA_ACCOUNT_GROUP":         "a b",
+		"CARDATA_ACCOUNT_SESSION":       "1ms",
+		"CARDATA_TAKEOVER_WAIT":         "1s",
 	} {
 		t.Setenv(name, value)
 	}
@@ -55,6 +59,10 @@ func TestConfigReportsAllFaultsBeforeAnythingOpens(t *testing.T) {
 		`CARDATA_LOG_LEVEL="loud"`,
 		`CARDATA_PERMIT_ADDR="nope"`,
 		`CARDATA_PERMIT_SECRET=redacted: must have at least 16 characters`,
+		`CARDATA_PERMIT_ADVERTISE="ingest-0:8090": must be one address`,
+		`CARDATA_ACCOUNT_GROUP="a b"`,
+		`CARDATA_ACCOUNT_SESSION=1ms: must be 1s to 5m0s`,
+		`CARDATA_TAKEOVER_WAIT=1s: must be 3s to 5m0s`,
 	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("lacks %q", want)

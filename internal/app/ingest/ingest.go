@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -37,6 +38,7 @@ type Ingest struct {
 	relay    *pipeline.Relay
 	ledger   *pipeline.Ledger
 	accounts *accounts
+	owner    *owner // nil when accounts are not shared out
 	metrics  *prometheus.Registry
 	server   *ops.Server
 	permits  *permits // nil when off
@@ -54,6 +56,11 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 // New opens what the process owns: the journal, with what is known of coverage,
 // and the address for metrics and health.
 func New(ctx context.Context, cfg Config, log *slog.Logger) (in *Ingest, err error) {
+	if cfg.Replica == "" {
+		if cfg.Replica, err = os.Hostname(); err != nil {
+			return nil, exit.With(exit.Usage, fmt.Errorf("CARDATA_REPLICA is not set and the host has no name: %w", err))
+		}
+	}
 	catalogue, err := loadCatalogue(cfg.Catalogue)
 	if err != nil {
 		return nil, exit.With(exit.Usage, err)
@@ -76,14 +83,20 @@ func New(ctx context.Context, cfg Config, log *slog.Logger) (in *Ingest, err err
 		return nil, errors.Join(err, in.journal.Close(), in.kafka.Close())
 	}
 	in.intake = pipeline.NewIntake(in.journal, coverage, log)
+	if in.permits, err = listenPermits(ctx, cfg, in.accounts, log); err != nil {
+		return nil, errors.Join(err, in.journal.Close(), in.kafka.Close())
+	}
+	if in.owner, err = newOwner(cfg, in.kafka, in.intake, in.journal.Flush, in.permits.advertised(cfg), log); err != nil {
+		in.permits.close()
+		return nil, errors.Join(err, in.journal.Close(), in.kafka.Close())
+	}
+	in.accounts.owner = in.owner
+	in.permits.share(in.owner)
 	in.producer = in.kafka.NewProducer(topics.Producer(in.names))
 	in.relay = pipeline.NewRelay(in.journal, in.producer, catalogue, in.ledger, pipeline.RelayConfig{
 		Topics: in.names, MaxRecords: cfg.BatchRecords, MaxBytes: 16 << 20, DedupeLimit: cfg.DedupeKeys, Raw: cfg.RawTopic,
 		Damaged: in.intake.Damaged, Log: log,
 	})
-	if in.permits, err = listenPermits(ctx, cfg, in.accounts, log); err != nil {
-		return nil, errors.Join(err, in.journal.Close(), in.kafka.Close())
-	}
 	in.metrics = in.registry(catalogue)
 	if in.server, err = ops.Listen(ctx, cfg.HTTPAddr, in.metrics, in.checks(), log); err != nil {
 		in.permits.close()
@@ -110,13 +123,30 @@ func (in *Ingest) Run(ctx context.Context) error {
 	work.Go(func() error { return in.permits.run(carry) })
 	work.Go(func() error { return in.beat(carry) })
 	work.Go(func() error { return in.carry(carry) })
+	leave := in.share(carry)
 	in.accounts.run(intake, in.intake) // returns when intake has ended and all connections are closed
+	leave()
 	err := in.drain(ctx, carry)
 	stop()
 	if broken := work.Wait(); !errors.Is(broken, context.Canceled) {
 		err = errors.Join(broken, err)
 	}
 	return err
+}
+
+// share takes part in sharing the accounts out; leave ends that, once no
+// connection stands that another replica could be given.
+func (in *Ingest) share(ctx context.Context) (leave func()) {
+	if in.owner == nil {
+		return func() {}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	var group sync.WaitGroup
+	group.Go(func() { in.owner.run(ctx) })
+	return func() {
+		cancel()
+		group.Wait()
+	}
 }
 
 // carry makes sure of the topics and then relays the journal to Kafka.

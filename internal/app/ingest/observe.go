@@ -24,6 +24,13 @@ func (in *Ingest) registry(c *schema.Catalogue) *prometheus.Registry {
 	ops.Counters(r, "oauth", &in.accounts.client.Stats)
 	ops.Counters(r, "stream", &in.accounts.stream)
 	ops.Ledger(r, in.ledger)
+	if in.owner != nil {
+		ops.Counters(r, "owner", &in.owner.Stats)
+		ops.Counters(r, "owner", &in.owner.member.Stats)
+		ops.Gauge(r, "accounts_held", "Accounts that this replica has.", func() float64 { return float64(in.accounts.holding()) })
+		ops.Gauge(r, "accounts_taking", "Accounts being taken over: claimed, and waiting for the former owner to be gone.", func() float64 { return float64(in.owner.waiting()) })
+		ops.Gauge(r, "owner_members", "Replicas that share the accounts, as this one knows.", func() float64 { return float64(in.owner.members()) })
+	}
 	if in.permits != nil {
 		ops.Counters(r, "permit", &in.permits.endpoint.Stats)
 	}
@@ -46,7 +53,7 @@ func (in *Ingest) registry(c *schema.Catalogue) *prometheus.Registry {
 
 // checks names what ingest depends on.
 func (in *Ingest) checks() []ops.Check {
-	return []ops.Check{
+	checks := []ops.Check{
 		{Name: "journal", Test: func(context.Context) error {
 			if in.journal.Full() {
 				return fmt.Errorf("full: %d bytes, messages are refused and a gap is open", in.journal.Size())
@@ -56,4 +63,8 @@ func (in *Ingest) checks() []ops.Check {
 		{Name: "kafka", Test: in.kafka.Ping},
 		{Name: "stream", Test: func(context.Context) error { return in.accounts.trouble() }},
 	}
+	if in.owner != nil {
+		checks = append(checks, ops.Check{Name: "owner", Test: func(context.Context) error { return in.owner.trouble() }})
+	}
+	return checks
 }

@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"context"
 	"log/slog"
+	"net"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/cardata-pipeline/cardata-pipeline/internal/app/permit"
@@ -28,6 +30,31 @@ func listenPermits(ctx context.Context, cfg Config, owner permit.Owner, log *slo
 	}
 	log.Info("permits are given", "permit_addr", server.Addr())
 	return &permits{endpoint, server}, nil
+}
+
+// advertised is where other replicas reach the endpoint; "" when it is off.
+func (p *permits) advertised(cfg Config) string {
+	if p == nil {
+		return ""
+	}
+	if cfg.PermitAdvertise != "" {
+		return strings.TrimRight(cfg.PermitAdvertise, "/")
+	}
+	host, port, err := net.SplitHostPort(p.server.Addr())
+	if err != nil {
+		return ""
+	}
+	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
+		host = cfg.Replica
+	}
+	return "http://" + net.JoinHostPort(host, port)
+}
+
+// share has the endpoint pass on what is asked of other replicas' accounts.
+func (p *permits) share(o *owner) {
+	if p != nil && o != nil {
+		p.endpoint.Share(o)
+	}
 }
 
 func (p *permits) run(ctx context.Context) error {

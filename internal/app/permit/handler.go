@@ -37,6 +37,7 @@ type Stats struct {
 	PermitsRefused      atomic.Int64 // for quota, login or an unknown account, cardata_permits_refused_total
 	PermitsUnauthorized atomic.Int64 // wrong or missing secret, cardata_permits_unauthorized_total
 	PermitCallsBooked   atomic.Int64 // cardata_permit_calls_booked_total
+	PermitsPassedOn     atomic.Int64 // answered by the process that has the account, cardata_permits_passed_on_total
 }
 
 // Endpoint answers permits over HTTP. It is safe for concurrent use.
@@ -47,6 +48,9 @@ type Endpoint struct {
 	owner  Owner
 	log    *slog.Logger
 	secret [sha256.Size]byte
+	word   string // the secret itself, for peers
+	peers  Peers  // nil: every account is here
+	client *http.Client
 	usable bool
 	mux    *http.ServeMux
 }
@@ -60,7 +64,7 @@ func Handler(secret pipeline.Secret, owner Owner, log *slog.Logger) *Endpoint {
 		log = slog.New(slog.DiscardHandler)
 	}
 	e := &Endpoint{
-		owner: owner, log: log, secret: sha256.Sum256([]byte(secret)), usable: len(secret) >= MinSecret, mux: http.NewServeMux(),
+		owner: owner, log: log, secret: sha256.Sum256([]byte(secret)), word: string(secret), usable: len(secret) >= MinSecret, mux: http.NewServeMux(),
 	}
 	e.mux.HandleFunc("POST "+pathPermits, e.permits)
 	e.mux.HandleFunc("GET "+pathAccounts, e.accounts)
@@ -85,7 +89,9 @@ func (e *Endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, maxRequest)
-	e.mux.ServeHTTP(w, r)
+	if !e.pass(w, r) {
+		e.mux.ServeHTTP(w, r)
+	}
 }
 
 func (e *Endpoint) permits(w http.ResponseWriter, r *http.Request) {
@@ -128,6 +134,9 @@ func (e *Endpoint) accounts(w http.ResponseWriter, r *http.Request) {
 	}
 	if err != nil {
 		body.Trouble = err.Error()
+	}
+	if e.peers != nil && r.Header.Get(forwarded) == "" {
+		e.gather(r.Context(), &body)
 	}
 	answer(w, body)
 }
@@ -174,6 +183,13 @@ func (e *Endpoint) open(w http.ResponseWriter, r *http.Request, q any, gcid func
 	}
 	list, _ := e.owner.List(r.Context()) // the accounts it has serve, whatever ails the others
 	a, ok := find(list, gcid())
+	if !ok && e.peers != nil {
+		e.Stats.PermitsRefused.Add(1)
+		refuse(w, http.StatusServiceUnavailable, refusal{
+			Code: codeUnavailable, Text: "no replica has the account at the moment", Remedy: "ask again in some seconds: it may be moving, or wait for a login",
+		})
+		return Account{}, false
+	}
 	if !ok {
 		e.Stats.PermitsRefused.Add(1)
 		refuse(w, http.StatusNotFound, refusal{
