@@ -37,6 +37,7 @@ type Config struct {
 	Database string // of InfluxQL queries; by default the part of Bucket before the slash
 
 	Timeout       time.Duration // of one write request; 0 means DefaultTimeout
+	Silence       time.Duration // longest wait for more of a query's answer; 0 means DefaultSilence
 	MaxBatchLines int           // lines in one write request, 1 to 100,000; 0 means DefaultMaxBatchLines
 	MaxBatchBytes int           // bytes in one write request before compression, 64 KiB to 64 MiB; 0 means DefaultMaxBatchBytes. A longer line goes alone
 	Gzip          bool          // compress writes; worth its CPU on slow links only
@@ -54,6 +55,9 @@ type Config struct {
 func (cfg *Config) setDefaults() {
 	if cfg.Timeout == 0 {
 		cfg.Timeout = DefaultTimeout
+	}
+	if cfg.Silence == 0 {
+		cfg.Silence = DefaultSilence
 	}
 	if cfg.MaxBatchLines == 0 {
 		cfg.MaxBatchLines = DefaultMaxBatchLines
@@ -81,6 +85,9 @@ func (cfg *Config) validate() error {
 	}
 	if cfg.Timeout < 0 {
 		errs = append(errs, fmt.Errorf("timeout %v must be above 0", cfg.Timeout))
+	}
+	if cfg.Silence < 0 {
+		errs = append(errs, fmt.Errorf("silence %v must be above 0", cfg.Silence))
 	}
 	if cfg.MaxBatchLines < 1 || cfg.MaxBatchLines > 100_000 {
 		errs = append(errs, fmt.Errorf("max batch lines %d must be 1 to 100000", cfg.MaxBatchLines))

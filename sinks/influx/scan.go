@@ -253,7 +253,7 @@ func (c *Client) ask(ctx context.Context, q, accept string) (*http.Response, err
 	if err != nil {
 		return nil, err
 	}
-	resp, err := c.http.Do(req)
+	resp, err := c.listen(req)
 	if err != nil {
 		return nil, err
 	}

@@ -9,17 +9,23 @@ import (
 	"time"
 
 	"github.com/cardata-pipeline/cardata-pipeline/internal/env"
+	"github.com/cardata-pipeline/cardata-pipeline/internal/tlsfiles"
 	"github.com/cardata-pipeline/cardata-pipeline/pipeline"
+	"github.com/cardata-pipeline/cardata-pipeline/sinks/influx"
 	"github.com/cardata-pipeline/cardata-pipeline/sinks/parquet"
 )
 
 // Config is read from CARDATA_* environment variables.
 type Config struct {
-	InfluxURL     string          `split_words:"true" required:"true" desc:"address of InfluxDB 1.8, 2.x or 3.x, http:// or https://"`
-	InfluxToken   pipeline.Secret `split_words:"true" secret:"true" desc:"API token that may read; for 1.8 with authentication user:password"`
-	InfluxOrg     string          `split_words:"true" desc:"organisation, for 2.x"`
-	InfluxBucket  string          `split_words:"true" default:"cardata" desc:"bucket; for 1.8 the database, or database/retention-policy"`
-	InfluxTimeout time.Duration   `split_words:"true" default:"2m" desc:"longest silence of InfluxDB while it answers, 1s to 1h"`
+	InfluxURL      string          `split_words:"true" required:"true" desc:"address of InfluxDB 1.8, 2.x or 3.x, http:// or https://"`
+	InfluxToken    pipeline.Secret `split_words:"true" secret:"true" desc:"API token; for 1.8 with authentication user:password"`
+	InfluxUser     string          `split_words:"true" desc:"user, instead of a token: 1.8, or 2.x with 'influx v1 auth create'"`
+	InfluxPassword pipeline.Secret `split_words:"true" secret:"true" desc:"password of CARDATA_INFLUX_USER"`
+	InfluxCAFile   string          `split_words:"true" desc:"PEM file of certificate authorities to trust for InfluxDB instead of the system's; read again when it changes"`
+	InfluxCertFile string          `split_words:"true" desc:"PEM file of the client certificate for InfluxDB; read again when it changes"`
+	InfluxKeyFile  string          `split_words:"true" desc:"PEM file of the client certificate's key"`
+	InfluxOrg      string          `split_words:"true" desc:"organisation, for 2.x"`
+	InfluxBucket   string          `split_words:"true" default:"cardata" desc:"bucket; for 1.8 the database, or database/retention-policy"`
 
 	ExportTarget     string `split_words:"true" default:"/var/lib/cardata/parquet" desc:"folder of the dataset, or a bucket such as s3://bucket/folder?region=eu-central-1, credentials as AWS tools take them"`
 	ExportScratchDir string `split_words:"true" desc:"folder of files that are being made, about the size of one day; empty is the system's"`
@@ -43,7 +49,8 @@ func (c *Config) Validate() error {
 	var f env.Faults
 	f.URL("INFLUX_URL", c.InfluxURL, "http", "https")
 	f.NotEmpty("INFLUX_BUCKET", c.InfluxBucket, "a bucket or database")
-	env.Between(&f, "INFLUX_TIMEOUT", c.InfluxTimeout, time.Second, time.Hour)
+	influx.CheckLogin(c.InfluxToken, c.InfluxUser, c.InfluxPassword, f.Add)
+	tlsfiles.Files{CA: c.InfluxCAFile, Cert: c.InfluxCertFile, Key: c.InfluxKeyFile, Name: "INFLUX"}.Check(f.Add)
 	f.NotEmpty("EXPORT_TARGET", c.ExportTarget, "a folder or the address of a bucket")
 	if _, err := ParseTables(c.ExportTables); err != nil {
 		f.Add("EXPORT_TABLES", c.ExportTables, err.Error())

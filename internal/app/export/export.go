@@ -72,7 +72,8 @@ func New(cfg Config, target parquet.Target, log *slog.Logger, progress Progress)
 	}
 	e.dataset = parquet.Config{Profile: profile, VINLevel: cfg.ExportVINLevel, Catalogue: catalogue, TempDir: cfg.ExportScratchDir}
 	if e.db, err = influx.New(influx.Config{
-		URL: cfg.InfluxURL, Token: cfg.InfluxToken, Org: cfg.InfluxOrg, Bucket: cfg.InfluxBucket, Timeout: cfg.InfluxTimeout, Log: log,
+		URL: cfg.InfluxURL, Token: cfg.InfluxToken, Org: cfg.InfluxOrg, Bucket: cfg.InfluxBucket, Log: log,
+		User: cfg.InfluxUser, Password: cfg.InfluxPassword, CAFile: cfg.InfluxCAFile, CertFile: cfg.InfluxCertFile, KeyFile: cfg.InfluxKeyFile,
 	}); err != nil {
 		return nil, exit.With(exit.Usage, err)
 	}

@@ -18,7 +18,7 @@ var (
 // last proof that the account is this process's. What is proved is that at the
 // time of the proof nobody else had been given the account; as whoever is given
 // it waits for longer than limit before connecting, the two never overlap
-// (docs/adr/0003-account-ownership.md). It is safe for concurrent use.
+// (docs/adr/0004-account-ownership.md). It is safe for concurrent use.
 type lease struct {
 	epoch int64
 	limit time.Duration

@@ -27,7 +27,7 @@ type OwnerStats struct {
 }
 
 // owner decides which accounts are this replica's. The group says who should have
-// an account, its claim says who has it (docs/adr/0003-account-ownership.md).
+// an account, its claim says who has it (docs/adr/0004-account-ownership.md).
 type owner struct {
 	Stats OwnerStats
 

@@ -197,7 +197,7 @@ func TestReplicaFrozenThenAwake(t *testing.T) {
 	share := f.subscribedBy(victim)
 	// The feed rests meanwhile: what lies in the frozen sockets comes after the new
 	// owner's messages, so that of two values of one key the older would stay (the
-	// limit of order across a move, docs/adr/0003-account-ownership.md).
+	// limit of order across a move, docs/adr/0004-account-ownership.md).
 	f.sim.Pause()
 	f.pass(time.Second)
 	down := time.Now()
