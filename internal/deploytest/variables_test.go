@@ -1,0 +1,167 @@
+package deploytest
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	backfill "github.com/cardata-pipeline/cardata-pipeline/internal/app/backfill/cli"
+	"github.com/cardata-pipeline/cardata-pipeline/internal/app/ingest"
+	"github.com/cardata-pipeline/cardata-pipeline/internal/app/sink"
+	"github.com/cardata-pipeline/cardata-pipeline/internal/env"
+)
+
+// configs gives the Config of each program that is set by variables.
+func configs() map[string]any {
+	return map[string]any{"ingest": ingest.Config{}, "sink": sink.Config{}, "backfill": backfill.Config{}}
+}
+
+// notYet are variables of programs' next versions, which the chart sets already
+// when asked to. Each is deleted here once its Config has it.
+func notYet(name string) bool {
+	return slices.Contains([]string{
+		"CARDATA_ACCOUNT_GROUP", "CARDATA_REPLICA", "CARDATA_TOKEN_STORE",
+		"CARDATA_KAFKA_TLS", "CARDATA_KAFKA_CA_FILE", "CARDATA_KAFKA_CERT_FILE", "CARDATA_KAFKA_KEY_FILE",
+		"CARDATA_KAFKA_SASL", "CARDATA_KAFKA_USER", "CARDATA_KAFKA_PASSWORD",
+		"CARDATA_INFLUX_CA_FILE", "CARDATA_INFLUX_USER", "CARDATA_INFLUX_PASSWORD",
+	}, name)
+}
+
+func variables(cfg any) map[string]env.Variable {
+	known := make(map[string]env.Variable)
+	for _, v := range env.Variables(cfg) {
+		known[v.Name] = v
+	}
+	return known
+}
+
+// commandVariables are those that the commands of cardata read: they stand in
+// its source as they are.
+func commandVariables(t *testing.T) string {
+	t.Helper()
+	var all strings.Builder
+	files, err := filepath.Glob(root + "/internal/app/cli/*.go")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no source of the command line: %v", err)
+	}
+	for _, f := range files {
+		b, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all.Write(b)
+	}
+	return all.String()
+}
+
+func TestChartSetsVariablesThatItsProgramsRead(t *testing.T) {
+	cardata := commandVariables(t)
+	for _, values := range []string{"minimal", "production", "demo"} {
+		t.Run(values, func(t *testing.T) {
+			for _, c := range containers(t, render(t, values)) {
+				cfg, configured := configs()[c.program]
+				known := map[string]env.Variable{}
+				if configured {
+					known = variables(cfg)
+				}
+				seen := make(map[string]bool)
+				for _, v := range c.env {
+					name := text(v, "name")
+					if seen[name] {
+						t.Errorf("%s sets %s twice", c.where, name)
+					}
+					seen[name] = true
+					variable, ok := known[name]
+					switch {
+					case !strings.HasPrefix(name, env.Prefix+"_"):
+					case notYet(name):
+					case !configured && c.program == "cardata" && strings.Contains(cardata, `"`+name+`"`):
+					case !configured && c.program == "export": // its Config comes with the command
+					case !ok:
+						t.Errorf("%s (%s) sets %s, which it does not read", c.where, c.words(), name)
+					}
+					if variable.Secret && at(v, "valueFrom", "secretKeyRef") == nil {
+						t.Errorf("%s shows the secret %s in its manifest", c.where, name)
+					}
+				}
+				for name, v := range known {
+					if v.Required && !seen[name] {
+						t.Errorf("%s lacks %s, which is required", c.where, name)
+					}
+				}
+			}
+		})
+	}
+}
+
+// managed are the variables that the chart sets from values outside a
+// component's config.
+func managed() []string {
+	return []string{
+		"DATA_DIR", "TOKEN_DIR", "HTTP_ADDR", "CATALOGUE", "PERMIT_ADDR", "PERMIT_URL", "PERMIT_SECRET",
+		"OAUTH_URL", "MQTT_ADDR", "REST_URL", "CA_FILE",
+		"KAFKA_BROKERS", "TOPIC_PREFIX", "TOPIC_PARTITIONS", "TOPIC_REPLICATION", "READINGS_RETENTION", "RAW_RETENTION",
+		"INFLUX_URL", "INFLUX_TOKEN", "INFLUX_ORG", "INFLUX_BUCKET",
+	}
+}
+
+// TestValuesShowEachSettingWithItsDefault holds values.yaml to the structs both
+// ways: nothing that no program reads, nothing left out, no default of its own.
+func TestValuesShowEachSettingWithItsDefault(t *testing.T) {
+	values := readYAML(t, chart+"/values.yaml")
+	for component, cfg := range configs() {
+		t.Run(component, func(t *testing.T) {
+			known := variables(cfg)
+			config, _ := at(values, component, "config").(object)
+			shown := make(map[string]bool)
+			for key, value := range config {
+				name := env.Prefix + "_" + snake(key)
+				shown[name] = true
+				v, ok := known[name]
+				if !ok {
+					t.Errorf("%s.config.%s: %s does not read %s", component, key, component, name)
+				} else if got := fmt.Sprint(value); got != v.Default {
+					t.Errorf("%s.config.%s is %s, the default of %s is %s", component, key, got, name, v.Default)
+				}
+			}
+			for name := range known {
+				if !shown[name] && !notYet(name) && !slices.Contains(managed(), strings.TrimPrefix(name, env.Prefix+"_")) {
+					t.Errorf("%s.config lacks %s", component, name)
+				}
+			}
+		})
+	}
+}
+
+// TestSharedValuesAreTheDefaults holds the values that several programs share.
+func TestSharedValuesAreTheDefaults(t *testing.T) {
+	values := readYAML(t, chart+"/values.yaml")
+	for path, name := range map[string]string{
+		"kafka.topicPrefix": "TOPIC_PREFIX", "kafka.topicPartitions": "TOPIC_PARTITIONS", "kafka.topicReplication": "TOPIC_REPLICATION",
+		"kafka.readingsRetention": "READINGS_RETENTION", "kafka.rawRetention": "RAW_RETENTION", "influxdb.bucket": "INFLUX_BUCKET",
+		"bmw.oauthUrl": "OAUTH_URL", "bmw.mqttAddr": "MQTT_ADDR", "bmw.restUrl": "REST_URL",
+	} {
+		got := fmt.Sprint(at(values, strings.Split(path, ".")...))
+		readers := 0
+		for component, cfg := range configs() {
+			if v, ok := variables(cfg)[env.Prefix+"_"+name]; ok {
+				readers++
+				if v.Default != got {
+					t.Errorf("%s is %s, the default of %s's %s is %s", path, got, component, v.Name, v.Default)
+				}
+			}
+		}
+		if readers == 0 {
+			t.Errorf("%s: no program reads %s", path, name)
+		}
+	}
+}
+
+// snake does what the chart's template does with a key.
+func snake(key string) string {
+	return strings.ToUpper(regexp.MustCompile(`([a-z0-9])([A-Z])`).ReplaceAllString(key, "${1}_${2}"))
+}
