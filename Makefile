@@ -12,7 +12,14 @@ ifneq ($(and $(filter 1,$(shell go env CGO_ENABLED)),$(CC_FOUND)),)
 RACE := -race
 endif
 
-.PHONY: help test lint fmt tidy fuzz bench demo build vuln docs race-or-say
+VERSION  ?= $(shell git describe --tags --always --dirty)
+REVISION ?= $(shell git rev-parse HEAD)
+CREATED  ?= $(shell git log -1 --format=%cI)
+IMAGE    ?= ghcr.io/cardata-pipeline/cardata-pipeline
+CHART    := deploy/helm/cardata-pipeline
+
+.PHONY: help test lint fmt tidy fuzz bench demo build vuln docs race-or-say \
+        image image-check sbom chart-files chart-docs chart-check chart-check-full
 
 help:
 	@echo 'make test    tests of both modules    make lint   format, vet, tidy, lint'
@@ -79,3 +86,33 @@ build:
 # The configuration tables of docs/configuration.md come from the code.
 docs:
 	go test ./internal/app/cli -run TestConfigurationDocument -update
+
+image:
+	docker build --build-arg VERSION=$(VERSION) --build-arg REVISION=$(REVISION) --build-arg CREATED=$(CREATED) -t $(IMAGE):$(VERSION) .
+
+# What the Dockerfile builds, without an engine: static, and the same bytes twice.
+image-check:
+	test/kube/image.sh
+
+# What each binary of the image is made of, as CycloneDX.
+sbom:
+	@tool=$$(test/kube/tools.sh cyclonedx-gomod) && mkdir -p bin/sbom && for c in cmd/*; do \
+	  $$tool app -json -licenses -packages -output-version 1.6 -main $$c -output bin/sbom/$$(basename $$c).cdx.json . || exit 1; \
+	  echo bin/sbom/$$(basename $$c).cdx.json; \
+	done
+
+# A chart cannot reach files outside itself: alerts and dashboards are copied.
+chart-files:
+	rm -f $(CHART)/files/alerts/* $(CHART)/files/dashboards/*.json
+	cp deploy/alerts/*.rules.yaml $(CHART)/files/alerts/
+	for f in deploy/grafana/dashboards/*.json; do if [ -e "$$f" ]; then cp "$$f" $(CHART)/files/dashboards/; fi; done
+
+chart-docs:
+	$$(test/kube/tools.sh helm-docs) --log-level warning -c $(CHART)
+
+# Chart, alerts and Dockerfile; the full one builds an API server and promtool once.
+chart-check:
+	test/kube/check.sh
+
+chart-check-full:
+	test/kube/check.sh full

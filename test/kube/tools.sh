@@ -4,12 +4,14 @@
 #
 #   tools.sh helm helm-unittest helm-docs kubeconform kube-score hadolint cyclonedx-gomod promtool kube
 #
+# "schemas" are JSON Schemas of Kubernetes and of the Prometheus operator's kinds,
 # "kube" is etcd, kube-apiserver and kubectl (about 7 minutes on two cores), "crds"
 # the definitions of ServiceMonitor and PrometheusRule. A tool
 # is built in a folder of its own and moved into place when it is whole, so a
 # stopped build leaves nothing behind and two builds at once do no harm.
 set -euo pipefail
 
+here=$(cd "$(dirname "$0")" && pwd)
 cache=${CARDATA_TOOLS:-${XDG_CACHE_HOME:-$HOME/.cache}/cardata-pipeline/tools}
 
 helm=v3.22.0
@@ -100,6 +102,13 @@ build_crds() { # a module zip holds the whole repository, these files too
   chmod u+w bin/*
 }
 
+build_schemas() { # Kubernetes' own description, from the same version as the API server
+  local dir crds out=$PWD/bin
+  dir=$(cd / && go mod download -json "k8s.io/kubernetes@$kubernetes" | sed -n 's/.*"Dir": "\(.*\)",/\1/p')
+  crds=$(build "crds-$operator" build_crds)
+  (cd "$here" && go run ./schemas "$out" "$dir/api/openapi-spec/swagger.json" "$crds"/*.yaml)
+}
+
 for tool in "$@"; do
   case $tool in
     helm) echo "$(build "helm-$helm" build_helm)/helm" ;;
@@ -111,6 +120,7 @@ for tool in "$@"; do
     promtool) echo "$(build "promtool-$promtool" install "github.com/prometheus/prometheus/cmd/promtool@$promtool")/promtool" ;;
     hadolint) echo "$(build "hadolint-$hadolint" build_hadolint)/hadolint" ;;
     kube) build "kube-$kubernetes" build_kube ;;
+    schemas) build "schemas-$kubernetes" build_schemas ;;
     crds) build "crds-$operator" build_crds ;;
     *) echo "tools: no tool $tool" >&2 && exit 2 ;;
   esac

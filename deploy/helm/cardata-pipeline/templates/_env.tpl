@@ -13,7 +13,7 @@
 {{- if .Values.trial.kafka.enabled }}
   value: {{ include "cardata.fullname" . }}-trial-kafka:9092
 {{- else }}
-  value: {{ required "kafka.brokers is empty: name the bootstrap brokers, or set trial.kafka.enabled" (join "," .Values.kafka.brokers) | quote }}
+  value: {{ (join "," .Values.kafka.brokers) | quote }}
 {{- end }}
 - name: CARDATA_TOPIC_PREFIX
   value: {{ .Values.kafka.topicPrefix | quote }}
@@ -29,13 +29,13 @@
 - name: CARDATA_KAFKA_CERT_FILE
   value: /etc/cardata/kafka/{{ .certKey }}
 - name: CARDATA_KAFKA_KEY_FILE
-  value: /etc/cardata/kafka/{{ required "kafka.tls.keyKey is empty: a client certificate needs its key" .keyKey }}
+  value: /etc/cardata/kafka/{{ .keyKey }}
 {{- end }}
 {{- end }}
 {{- end }}
 {{- with .Values.kafka.sasl }}
 {{- if .mechanism }}
-{{- $secret := required "kafka.sasl.existingSecret is empty: name the secret with user and password" .existingSecret }}
+{{- $secret := .existingSecret }}
 - name: CARDATA_KAFKA_SASL
   value: {{ .mechanism }}
 {{ include "cardata.secretVar" (list "CARDATA_KAFKA_USER" $secret .userKey) }}
@@ -66,7 +66,7 @@
 {{ include "cardata.secretVar" (list "CARDATA_INFLUX_TOKEN" (include "cardata.trialInfluxSecret" .) "token") }}
 {{- else }}
 - name: CARDATA_INFLUX_URL
-  value: {{ required "influxdb.url is empty: name its address, or set trial.influxdb.enabled" $i.url | quote }}
+  value: {{ $i.url | quote }}
 {{- with $i.org }}
 - name: CARDATA_INFLUX_ORG
   value: {{ . | quote }}
@@ -75,7 +75,7 @@
 {{- if .existingSecret }}
 {{- if .userKey }}
 {{ include "cardata.secretVar" (list "CARDATA_INFLUX_USER" .existingSecret .userKey) }}
-{{ include "cardata.secretVar" (list "CARDATA_INFLUX_PASSWORD" .existingSecret (required "influxdb.auth.passwordKey is empty: a user needs a password" .passwordKey)) }}
+{{ include "cardata.secretVar" (list "CARDATA_INFLUX_PASSWORD" .existingSecret .passwordKey) }}
 {{- else }}
 {{ include "cardata.secretVar" (list "CARDATA_INFLUX_TOKEN" .existingSecret .tokenKey) }}
 {{- end }}

@@ -88,14 +88,6 @@ app.kubernetes.io/component: {{ . }}
 {{- int64 (ceil $sum) }}
 {{- end }}
 
-{{/* Fails when a pod would be killed before its program has drained. */}}
-{{- define "cardata.checkGrace" -}}
-{{- $drain := include "cardata.seconds" .values.config.drainTimeout | int64 }}
-{{- if le (int64 .values.terminationGracePeriodSeconds) $drain }}
-{{- fail (printf "%s.terminationGracePeriodSeconds is %v: must be above %s.config.drainTimeout (%s), or pods are killed while they drain" .name .values.terminationGracePeriodSeconds .name .values.config.drainTimeout) }}
-{{- end }}
-{{- end }}
-
 {{- define "cardata.permitSecret" -}}
 {{- default (printf "%s-permit" (include "cardata.fullname" .)) .Values.permit.existingSecret }}
 {{- end }}
