@@ -94,12 +94,13 @@ image:
 image-check:
 	test/kube/image.sh
 
-# What each binary of the image is made of, as CycloneDX.
+# What each binary of the image is made of, read from the binary: CycloneDX.
 sbom:
-	@tool=$$(test/kube/tools.sh cyclonedx-gomod) && mkdir -p bin/sbom && for c in cmd/*; do \
-	  $$tool app -json -licenses -packages -output-version 1.6 -main $$c -output bin/sbom/$$(basename $$c).cdx.json . || exit 1; \
-	  echo bin/sbom/$$(basename $$c).cdx.json; \
+	@VERSION=$(VERSION) deploy/build.sh bin/image
+	@tool=$$(test/kube/tools.sh cyclonedx-gomod) && mkdir -p bin/sbom && for b in bin/image/*; do \
+	  $$tool bin -json -licenses -output-version 1.6 -version $(VERSION) -output bin/sbom/$$(basename $$b).cdx.json $$b || exit 1; \
 	done
+	@ls bin/sbom/*
 
 # A chart cannot reach files outside itself: alerts and dashboards are copied.
 chart-files:

@@ -20,14 +20,36 @@ func configs() map[string]any {
 	return map[string]any{"ingest": ingest.Config{}, "sink": sink.Config{}, "backfill": backfill.Config{}}
 }
 
+// commands gives the Config of each command of cardata that has one, and of
+// programs without a section of their own in values.yaml. Here belong
+// "cardata setup": setup.Config{} and export's, once they are there.
+func commands() map[string]any {
+	return map[string]any{}
+}
+
+// configOf finds a container's Config; unknown tells that its program has one
+// that is not here yet.
+func configOf(c container) (cfg any, configured, unknown bool) {
+	name := c.program
+	if len(c.command) > 1 && name == "cardata" {
+		name += " " + c.command[1]
+	}
+	if cfg, configured = configs()[name]; !configured {
+		cfg, configured = commands()[name]
+	}
+	return cfg, configured, !configured && slices.Contains([]string{"export", "cardata setup"}, name)
+}
+
 // notYet are variables of programs' next versions, which the chart sets already
 // when asked to. Each is deleted here once its Config has it.
 func notYet(name string) bool {
 	return slices.Contains([]string{
-		"CARDATA_ACCOUNT_GROUP", "CARDATA_REPLICA", "CARDATA_TOKEN_STORE",
+		"CARDATA_ACCOUNT_GROUP", "CARDATA_REPLICA", "CARDATA_ACCOUNT_SESSION", "CARDATA_TAKEOVER_WAIT", "CARDATA_PERMIT_ADVERTISE",
 		"CARDATA_KAFKA_TLS", "CARDATA_KAFKA_CA_FILE", "CARDATA_KAFKA_CERT_FILE", "CARDATA_KAFKA_KEY_FILE",
 		"CARDATA_KAFKA_SASL", "CARDATA_KAFKA_USER", "CARDATA_KAFKA_PASSWORD",
-		"CARDATA_INFLUX_CA_FILE", "CARDATA_INFLUX_USER", "CARDATA_INFLUX_PASSWORD",
+		"CARDATA_KAFKA_COMPRESSION", "CARDATA_TOPIC_MIN_INSYNC",
+		"CARDATA_INFLUX_CA_FILE", "CARDATA_INFLUX_CERT_FILE", "CARDATA_INFLUX_KEY_FILE", "CARDATA_INFLUX_USER", "CARDATA_INFLUX_PASSWORD",
+		"CARDATA_INFLUX_RETENTION", "CARDATA_INFLUX_OPERATOR_TOKEN",
 	}, name)
 }
 
@@ -63,7 +85,7 @@ func TestChartSetsVariablesThatItsProgramsRead(t *testing.T) {
 	for _, values := range []string{"minimal", "production", "demo"} {
 		t.Run(values, func(t *testing.T) {
 			for _, c := range containers(t, render(t, values)) {
-				cfg, configured := configs()[c.program]
+				cfg, configured, unknown := configOf(c)
 				known := map[string]env.Variable{}
 				if configured {
 					known = variables(cfg)
@@ -80,7 +102,7 @@ func TestChartSetsVariablesThatItsProgramsRead(t *testing.T) {
 					case !strings.HasPrefix(name, env.Prefix+"_"):
 					case notYet(name):
 					case !configured && c.program == "cardata" && strings.Contains(cardata, `"`+name+`"`):
-					case !configured && c.program == "export": // its Config comes with the command
+					case unknown:
 					case !ok:
 						t.Errorf("%s (%s) sets %s, which it does not read", c.where, c.words(), name)
 					}
@@ -104,8 +126,10 @@ func managed() []string {
 	return []string{
 		"DATA_DIR", "TOKEN_DIR", "HTTP_ADDR", "CATALOGUE", "PERMIT_ADDR", "PERMIT_URL", "PERMIT_SECRET",
 		"OAUTH_URL", "MQTT_ADDR", "REST_URL", "CA_FILE",
-		"KAFKA_BROKERS", "TOPIC_PREFIX", "TOPIC_PARTITIONS", "TOPIC_REPLICATION", "READINGS_RETENTION", "RAW_RETENTION",
-		"INFLUX_URL", "INFLUX_TOKEN", "INFLUX_ORG", "INFLUX_BUCKET",
+		"ACCOUNT_GROUP", "REPLICA", "PERMIT_ADVERTISE",
+		"KAFKA_BROKERS", "KAFKA_COMPRESSION", "KAFKA_TLS", "KAFKA_CA_FILE", "KAFKA_CERT_FILE", "KAFKA_KEY_FILE", "KAFKA_SASL", "KAFKA_USER", "KAFKA_PASSWORD",
+		"TOPIC_PREFIX", "TOPIC_PARTITIONS", "TOPIC_REPLICATION", "TOPIC_MIN_INSYNC", "READINGS_RETENTION", "RAW_RETENTION",
+		"INFLUX_URL", "INFLUX_TOKEN", "INFLUX_USER", "INFLUX_PASSWORD", "INFLUX_ORG", "INFLUX_BUCKET", "INFLUX_CA_FILE", "INFLUX_CERT_FILE", "INFLUX_KEY_FILE",
 	}
 }
 
@@ -122,9 +146,9 @@ func TestValuesShowEachSettingWithItsDefault(t *testing.T) {
 				name := env.Prefix + "_" + snake(key)
 				shown[name] = true
 				v, ok := known[name]
-				if !ok {
+				if !ok && !notYet(name) {
 					t.Errorf("%s.config.%s: %s does not read %s", component, key, component, name)
-				} else if got := fmt.Sprint(value); got != v.Default {
+				} else if got := fmt.Sprint(value); ok && got != v.Default {
 					t.Errorf("%s.config.%s is %s, the default of %s is %s", component, key, got, name, v.Default)
 				}
 			}
@@ -142,6 +166,7 @@ func TestSharedValuesAreTheDefaults(t *testing.T) {
 	values := readYAML(t, chart+"/values.yaml")
 	for path, name := range map[string]string{
 		"kafka.topicPrefix": "TOPIC_PREFIX", "kafka.topicPartitions": "TOPIC_PARTITIONS", "kafka.topicReplication": "TOPIC_REPLICATION",
+		"kafka.topicMinInsync": "TOPIC_MIN_INSYNC", "kafka.compression": "KAFKA_COMPRESSION",
 		"kafka.readingsRetention": "READINGS_RETENTION", "kafka.rawRetention": "RAW_RETENTION", "influxdb.bucket": "INFLUX_BUCKET",
 		"bmw.oauthUrl": "OAUTH_URL", "bmw.mqttAddr": "MQTT_ADDR", "bmw.restUrl": "REST_URL",
 	} {
@@ -155,7 +180,7 @@ func TestSharedValuesAreTheDefaults(t *testing.T) {
 				}
 			}
 		}
-		if readers == 0 {
+		if readers == 0 && !notYet(env.Prefix+"_"+name) {
 			t.Errorf("%s: no program reads %s", path, name)
 		}
 	}

@@ -44,12 +44,19 @@
 {{- end }}
 {{- end }}
 
+{{- define "cardata.compression" -}}
+- name: CARDATA_KAFKA_COMPRESSION
+  value: {{ .Values.kafka.compression }}
+{{- end }}
+
 {{/* Topics that are made when missing: for ingest, sink and backfill. */}}
 {{- define "cardata.topics" -}}
 - name: CARDATA_TOPIC_PARTITIONS
   value: {{ .Values.kafka.topicPartitions | quote }}
 - name: CARDATA_TOPIC_REPLICATION
   value: {{ .Values.kafka.topicReplication | quote }}
+- name: CARDATA_TOPIC_MIN_INSYNC
+  value: {{ .Values.kafka.topicMinInsync | quote }}
 - name: CARDATA_READINGS_RETENTION
   value: {{ .Values.kafka.readingsRetention }}
 - name: CARDATA_RAW_RETENTION
@@ -81,9 +88,17 @@
 {{- end }}
 {{- end }}
 {{- end }}
-{{- if $i.ca.existingSecret }}
+{{- with $i.tls }}
+{{- if and .existingSecret .caKey }}
 - name: CARDATA_INFLUX_CA_FILE
-  value: /etc/cardata/influxdb/{{ $i.ca.key }}
+  value: /etc/cardata/influxdb/{{ .caKey }}
+{{- end }}
+{{- if and .existingSecret .certKey }}
+- name: CARDATA_INFLUX_CERT_FILE
+  value: /etc/cardata/influxdb/{{ .certKey }}
+- name: CARDATA_INFLUX_KEY_FILE
+  value: /etc/cardata/influxdb/{{ .keyKey }}
+{{- end }}
 {{- end }}
 {{- end }}
 - name: CARDATA_INFLUX_BUCKET
@@ -141,10 +156,10 @@
     secretName: {{ $v.kafka.tls.existingSecret }}
     defaultMode: 0440
 {{- end }}
-{{- if and .influxdb $v.influxdb.ca.existingSecret (not $v.trial.influxdb.enabled) }}
-- name: influxdb-ca
+{{- if and .influxdb $v.influxdb.tls.existingSecret (not $v.trial.influxdb.enabled) }}
+- name: influxdb-tls
   secret:
-    secretName: {{ $v.influxdb.ca.existingSecret }}
+    secretName: {{ $v.influxdb.tls.existingSecret }}
     defaultMode: 0440
 {{- end }}
 {{- if and .bmw $v.simulator.enabled }}
@@ -165,8 +180,8 @@
   mountPath: /etc/cardata/kafka
   readOnly: true
 {{- end }}
-{{- if and .influxdb $v.influxdb.ca.existingSecret (not $v.trial.influxdb.enabled) }}
-- name: influxdb-ca
+{{- if and .influxdb $v.influxdb.tls.existingSecret (not $v.trial.influxdb.enabled) }}
+- name: influxdb-tls
   mountPath: /etc/cardata/influxdb
   readOnly: true
 {{- end }}
