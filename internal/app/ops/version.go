@@ -4,7 +4,7 @@ import "runtime/debug"
 
 // version is set by the linker, in images and releases: they are built without
 // the repository's history.
-var version string //nolint:gochecknoglobals // the linker sets nothing else
+var version string
 
 // Version gives the version this binary was built from: that of the release, the
 // commit's, or the module's.
