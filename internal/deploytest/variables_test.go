@@ -21,8 +21,8 @@ func configs() map[string]any {
 }
 
 // commands gives the Config of each command of cardata that has one, and of
-// programs without a section of their own in values.yaml. Here belong
-// "cardata setup": setup.Config{} and export's, once they are there.
+// programs without a section of their own in values.yaml. "cardata setup":
+// setup.Config{} belongs here once it is there, and export's to configs.
 func commands() map[string]any {
 	return map[string]any{}
 }
@@ -127,6 +127,7 @@ func managed() []string {
 		"DATA_DIR", "TOKEN_DIR", "HTTP_ADDR", "CATALOGUE", "PERMIT_ADDR", "PERMIT_URL", "PERMIT_SECRET",
 		"OAUTH_URL", "MQTT_ADDR", "REST_URL", "CA_FILE",
 		"ACCOUNT_GROUP", "REPLICA", "PERMIT_ADVERTISE",
+		"EXPORT_TARGET", "EXPORT_SCRATCH_DIR", "EXPORT_KEY", "EXPORT_EVERY", // the last one is for export watch
 		"KAFKA_BROKERS", "KAFKA_COMPRESSION", "KAFKA_TLS", "KAFKA_CA_FILE", "KAFKA_CERT_FILE", "KAFKA_KEY_FILE", "KAFKA_SASL", "KAFKA_USER", "KAFKA_PASSWORD",
 		"TOPIC_PREFIX", "TOPIC_PARTITIONS", "TOPIC_REPLICATION", "TOPIC_MIN_INSYNC", "READINGS_RETENTION", "RAW_RETENTION",
 		"INFLUX_URL", "INFLUX_TOKEN", "INFLUX_USER", "INFLUX_PASSWORD", "INFLUX_ORG", "INFLUX_BUCKET", "INFLUX_CA_FILE", "INFLUX_CERT_FILE", "INFLUX_KEY_FILE",
