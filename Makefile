@@ -12,7 +12,14 @@ ifneq ($(and $(filter 1,$(shell go env CGO_ENABLED)),$(CC_FOUND)),)
 RACE := -race
 endif
 
-.PHONY: help test lint fmt tidy fuzz bench demo build vuln docs race-or-say integration integration-quick servers
+VERSION  ?= $(shell git describe --tags --always --dirty)
+REVISION ?= $(shell git rev-parse HEAD)
+CREATED  ?= $(shell git log -1 --format=%cI)
+IMAGE    ?= ghcr.io/cardata-pipeline/cardata-pipeline
+CHART    := deploy/helm/cardata-pipeline
+
+.PHONY: help test lint fmt tidy fuzz bench demo build vuln docs race-or-say integration integration-quick servers \
+        image image-check sbom chart-files chart-docs chart-check chart-check-full
 
 help:
 	@echo 'make test    tests of both modules    make lint   format, vet, tidy, lint'
@@ -107,3 +114,34 @@ build:
 docs:
 	go test ./internal/app/cli -run TestConfigurationDocument -update
 	go test ./sinks/parquet -run TestDataDictionary -update
+
+image:
+	docker build --build-arg VERSION=$(VERSION) --build-arg REVISION=$(REVISION) --build-arg CREATED=$(CREATED) -t $(IMAGE):$(VERSION) .
+
+# What the Dockerfile builds, without an engine: static, and the same bytes twice.
+image-check:
+	test/kube/image.sh
+
+# What each binary of the image is made of, read from the binary: CycloneDX.
+sbom:
+	@VERSION=$(VERSION) deploy/build.sh bin/image
+	@tool=$$(test/kube/tools.sh cyclonedx-gomod) && mkdir -p bin/sbom && for b in bin/image/*; do \
+	  $$tool bin -json -licenses -output-version 1.6 -version $(VERSION) -output bin/sbom/$$(basename $$b).cdx.json $$b || exit 1; \
+	done
+	@ls bin/sbom/*
+
+# A chart cannot reach files outside itself: alerts and dashboards are copied.
+chart-files:
+	rm -f $(CHART)/files/alerts/* $(CHART)/files/dashboards/*.json
+	cp deploy/alerts/*.rules.yaml $(CHART)/files/alerts/
+	for f in deploy/grafana/dashboards/*.json; do if [ -e "$$f" ]; then cp "$$f" $(CHART)/files/dashboards/; fi; done
+
+chart-docs:
+	$$(test/kube/tools.sh helm-docs) --log-level warning -c $(CHART)
+
+# Chart, alerts and Dockerfile; the full one builds an API server and promtool once.
+chart-check:
+	test/kube/check.sh
+
+chart-check-full:
+	test/kube/check.sh full

@@ -48,7 +48,7 @@ Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 needs a person such as
 	root.SetFlagErrorFunc(command.Usage)
 	root.AddCommand(
 		loginCommand(), setupCommand(), doctorCommand(), statusCommand(), vehiclesCommand(), containersCommand(), quotaCommand(),
-		simulateCommand(), normalizeCommand(),
+		simulateCommand(), normalizeCommand(), healthcheckCommand(),
 	)
 	return root
 }

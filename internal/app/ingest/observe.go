@@ -3,6 +3,7 @@ package ingest
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -36,6 +37,7 @@ func (in *Ingest) registry(c *schema.Catalogue) *prometheus.Registry {
 	}
 	ops.Gauge(r, "quota_left_calls", "REST calls left today of the account that has least, the reserve included; -1 unknown.", in.accounts.leastQuota)
 	ops.Gauge(r, "journal_size_bytes", "Bytes of the journal on disk.", func() float64 { return float64(in.journal.Size()) })
+	ops.Gauge(r, "journal_limit_bytes", "Size limit of the journal, CARDATA_JOURNAL_MAX_MIB.", func() float64 { return float64(in.cfg.JournalMaxMib) * (1 << 20) })
 	ops.Gauge(r, "journal_unsent_records", "Journal records that Kafka has not acknowledged.", func() float64 { return float64(in.Behind()) })
 	ops.Gauge(r, "journal_full", "1 while the journal refuses messages.", func() float64 {
 		if in.journal.Full() {
@@ -43,12 +45,27 @@ func (in *Ingest) registry(c *schema.Catalogue) *prometheus.Registry {
 		}
 		return 0
 	})
+	ops.Gauge(r, "refresh_token_age_seconds", "Age of the oldest refresh token; BMW takes none older than 14 days. 0 without an account.", in.accounts.oldestRefreshToken)
 	for _, state := range []stream.State{
 		stream.StateConnecting, stream.StateSubscribed, stream.StateWaiting, stream.StateLoginNeeded, stream.StateMisconfigured,
 	} {
 		ops.Gauge(r, "accounts_"+string(state), "Accounts in this state.", func() float64 { return float64(in.accounts.count(state)) })
 	}
 	return r
+}
+
+// oldestRefreshToken gives the age of the refresh token that was renewed least
+// recently, in seconds.
+func (a *accounts) oldestRefreshToken() float64 {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	oldest := 0.0
+	for _, acc := range a.running {
+		if t := acc.source.Tokens(); !t.RefreshExpires.IsZero() {
+			oldest = max(oldest, time.Since(t.Rotated()).Seconds())
+		}
+	}
+	return oldest
 }
 
 // checks names what ingest depends on.

@@ -2,9 +2,16 @@ package ops
 
 import "runtime/debug"
 
-// Version gives the version this binary was built from: the module's, or the
-// commit's.
+// version is set by the linker, in images and releases: they are built without
+// the repository's history.
+var version string
+
+// Version gives the version this binary was built from: that of the release, the
+// commit's, or the module's.
 func Version() string {
+	if version != "" {
+		return version
+	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return "unknown"
