@@ -15,13 +15,13 @@ func chargingSessions() *Dashboard {
 		stat("Mean power", "Energy by time charging.", "kwatt", 4,
 			rows(`SELECT 3600 * sum("grid_kwh") / sum("charging_seconds") AS "value"`+from)),
 		stat("Highest power", "Of a block of a session.", "kwatt", 4, rows(`SELECT max("peak_kw") AS "value"`+from)),
-		bars("Energy", "From the grid, by car.", "kwatth", 12, 8,
+		bars("Energy per period", "From the grid, by car.", "kwatth", 12, 8,
 			series(`SELECT sum("grid_kwh")`+from+` GROUP BY time($period), "vin" fill(none)`, "$tag_vin")).
 			custom("axisSoftMin", 0),
-		bars("Sessions", "By car, by their start.", "short", 12, 8,
+		bars("Sessions per period", "By car, by their start.", "short", 12, 8,
 			series(`SELECT count("running")`+from+` GROUP BY time($period), "vin" fill(none)`, "$tag_vin")),
 	)
-	d.row("Sessions", sessionList(from))
+	d.row("One by one", sessionList(from))
 	d.row("Where and how fast",
 		geomap("Places", "The larger the dot, the more energy.", 12, 12,
 			[]object{layer("markers", "Sessions", "A", marker("green", "grid_kwh"))},
@@ -46,7 +46,7 @@ func chargingSessions() *Dashboard {
 }
 
 func sessionList(from string) *Panel {
-	p := table("Sessions", "The newest first. Cost is what the owner entered at BMW; a running session has no end.", 24, 12,
+	p := table("List of sessions", "The newest first. Cost is what the owner entered at BMW; a running session has no end.", 24, 12,
 		rows(`SELECT "end", "grid_kwh", "charging_seconds", "peak_kw", "start_soc", "end_soc", "mileage_km", "municipality", "providers", `+
 			`"cost", "currency", "running"`+from+` GROUP BY "vin" ORDER BY time DESC`)).
 		then("organize", object{

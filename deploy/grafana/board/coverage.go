@@ -13,9 +13,9 @@ func coverage() *Dashboard {
 			rows(`SELECT count("n") AS "value" FROM (SELECT count("number") AS "n" FROM "reading" WHERE `+inPeriod+` GROUP BY "descriptor")`)),
 		stat("Mean lag", "From measured to stored; a car that was out of reach sends late.", "ms", 6, rows(`SELECT mean("lag_ms") AS "value"`+from)),
 		stat("Longest lag", "The worst minute of a car.", "ms", 6, rows(`SELECT max("lag_ms") AS "value"`+from)),
-		chart("Lag", "From measured to stored, mean of each car's minutes.", "ms", 12, 8,
+		chart("Lag over time", "From measured to stored, mean of each car's minutes.", "ms", 12, 8,
 			series(`SELECT mean("lag_ms")`+from+` GROUP BY time($__interval), "vin" fill(none)`, "$tag_vin")).set("min", 0),
-		bars("Readings", "Stored, by car.", "short", 12, 8,
+		bars("Readings over time", "Stored, by car.", "short", 12, 8,
 			series(`SELECT sum("readings")`+from+` GROUP BY time($__interval), "vin" fill(none)`, "$tag_vin")),
 	)
 	d.row("Cars",
@@ -52,6 +52,8 @@ func perDescriptor() *Panel {
 			},
 			"renameByName": object{"Time": "last"},
 		})
-	p.Options["footer"] = object{"show": true, "reducer": []string{"sum"}, "fields": []string{"numbers", "bools", "texts", "absents"}}
+	for _, count := range []string{"numbers", "bools", "texts", "absents"} {
+		p.column(count, "custom.footer.reducers", []string{"sum"})
+	}
 	return p.toVehicle().column("descriptor", "custom.width", 480).column("last", "unit", "dateTimeFromNow")
 }

@@ -43,7 +43,7 @@ func (d *Dashboard) withGaps() *Dashboard {
 		"textColumn":    "cause",
 		"timeEndColumn": "end",
 		"tagsColumn":    "",
-		"target":        object{"refId": "Anno", "query": gapQuery(`"end", "cause"`), "rawQuery": true, "resultFormat": "table", "fromAnnotations": true, "textColumn": "cause", "timeEndColumn": "end"},
+		"target":        object{"refId": "Anno", "query": gapQuery(`"end", "cause"`), "rawQuery": true, "resultFormat": "table", "fromAnnotations": true, "textEditor": true, "textColumn": "cause", "timeEndColumn": "end"},
 	})
 	return d
 }
@@ -56,7 +56,7 @@ func gapQuery(columns string) string {
 func sourceVariable(name, kind, label string) object {
 	return object{
 		"name": name, "label": label, "type": "datasource", "query": kind, "refresh": 1, "regex": "", "hide": 0,
-		"includeAll": false, "multi": false, "options": []object{}, "current": object{},
+		"includeAll": false, "multi": false, "options": []object{},
 	}
 }
 
@@ -76,7 +76,7 @@ func tagVariable(name, label, tag string, several bool) object {
 	query := `SHOW TAG VALUES FROM "reading" WITH KEY = "` + tag + `"`
 	v := object{
 		"name": name, "label": label, "type": "query", "datasource": influxSource(), "query": query, "definition": query,
-		"refresh": 1, "regex": "", "sort": 1, "hide": 0, "includeAll": several, "multi": several, "options": []object{}, "current": object{},
+		"refresh": 1, "regex": "", "sort": 1, "hide": 0, "includeAll": several, "multi": several, "options": []object{},
 	}
 	if several {
 		v["allValue"] = ".*"

@@ -27,14 +27,14 @@ func gapsAndDuplicates() *Dashboard {
 			column("seconds (count)", "displayName", "Gaps").
 			column("seconds (sum)", "displayName", "Together", "unit", "s").
 			column("seconds (max)", "displayName", "Longest", "unit", "s"),
-		table("Gaps", "The newest first.", 16, 10,
+		table("List of gaps", "The newest first.", 16, 10,
 			rows(`SELECT "end", "seconds", "cause"`+from+` GROUP BY "vin" ORDER BY time DESC`)).
 			then("sortBy", object{"fields": object{}, "sort": []object{{"field": "Time", "desc": true}}}).
 			toVehicle().column("Time", "displayName", "Start", "unit", "dateTimeAsLocal").
 			column("end", "displayName", "End", "unit", "dateTimeAsLocal").column("seconds", "displayName", "Length", "unit", "s"),
 	)
 	d.row("Duplicates and revisions",
-		chart("Readings", "Out of normalising. A duplicate is the same value of the same key again, a revision another value of it: the later one stays.", "cps", 16, 9,
+		chart("Readings over time", "Out of normalising. A duplicate is the same value of the same key again, a revision another value of it: the later one stays.", "cps", 16, 9,
 			prom(rate("cardata_ledger_readings_produced_total"), "produced"),
 			prom(rate("cardata_ledger_readings_duplicate_total"), "duplicates"),
 			prom(rate("cardata_ledger_readings_revised_total"), "revisions"),
@@ -51,7 +51,7 @@ func gapsAndDuplicates() *Dashboard {
 
 // gapStates draws each gap as a bar from its start to its end, one lane a car.
 func gapStates() *Panel {
-	p := timeline("Gaps", "From start to end, with the cause. Zoom in: most are seconds long.", 24, 7,
+	p := timeline("Gaps in time", "From start to end, with the cause. Zoom in: most are seconds long.", 24, 7,
 		rows(`SELECT "end", "cause" FROM "gap" WHERE `+inPeriod+` GROUP BY "vin"`))
 	p.Options["mergeValues"] = false
 	return p.

@@ -53,7 +53,7 @@ func bars(title, description, unit string, w, h int, targets ...target) *Panel {
 // table lists rows, the newest first where the query says so.
 func table(title, description string, w, h int, targets ...target) *Panel {
 	p := panel("table", title, description, w, h, targets...)
-	p.Options = object{"showHeader": true, "cellHeight": "sm", "footer": object{"show": false, "reducer": []string{"sum"}, "fields": ""}}
+	p.Options = object{"showHeader": true, "cellHeight": "sm"}
 	return p.custom("align", "auto").custom("filterable", true).set("noValue", "")
 }
 
@@ -62,7 +62,7 @@ func timeline(title, description string, w, h int, targets ...target) *Panel {
 	p := panel("state-timeline", title, description, w, h, targets...)
 	p.Options = object{
 		"mergeValues": true, "showValue": "auto", "rowHeight": 0.8, "alignValue": "left",
-		"legend":  object{"displayMode": "list", "placement": "bottom", "showLegend": false},
+		"legend":  object{"displayMode": "list", "placement": "bottom", "showLegend": false, "calcs": []string{}},
 		"tooltip": object{"mode": "single", "sort": "none"},
 	}
 	return p.custom("fillOpacity", 75).custom("lineWidth", 0).set("color", object{"mode": "palette-classic-by-name"})

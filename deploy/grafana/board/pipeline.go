@@ -131,7 +131,7 @@ func storePanels() []*Panel {
 
 func letterPanels() []*Panel {
 	return []*Panel{
-		bars("Dead letters", "By the stage that could not use them.", "short", 12, 8,
+		bars("Dead letters over time", "By the stage that could not use them.", "short", 12, 8,
 			prom(each("cardata_ledger_dead_letters_total"), "payload or value"),
 			prom(each("cardata_relay_records_refused_total"), "refused by Kafka"),
 			prom(each("cardata_store_records_invalid_total"), "not what the topic holds"),

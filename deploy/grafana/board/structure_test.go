@@ -76,7 +76,12 @@ func TestPanelsDoNotOverlap(t *testing.T) {
 
 func TestPanelsSayWhatTheyShow(t *testing.T) {
 	for name, d := range read(t) {
+		titles := map[string]bool{}
 		for _, p := range d.Panels {
+			if titles[p.Title] {
+				t.Errorf("%s: two panels are called %s", name, p.Title)
+			}
+			titles[p.Title] = true
 			if !slices.Contains(builtIns, p.Type) {
 				t.Errorf("%s: %s is a %s, which does not come with Grafana", name, p.Title, p.Type)
 			}

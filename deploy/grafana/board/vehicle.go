@@ -104,11 +104,11 @@ func track() *Panel {
 
 func curves() []*Panel {
 	return []*Panel{
-		chart("State of charge", "Of the high-voltage battery, and its goal.", "percent", 12, 8,
+		chart("Charge over time", "Of the high-voltage battery, and its goal.", "percent", 12, 8,
 			over("state of charge", stateOfCharge()...), over("goal", battery+"stateOfCharge.target")).set("min", 0).set("max", 100),
-		chart("Range", "As the car shows it.", "lengthkm", 12, 8, over("electric", electricRange()...), over("whole", wholeRange()...)).set("min", 0),
-		chart("Charging power", "At the battery.", "watt", 12, 8, over("power", battery+"charging.power")).set("min", 0),
-		chart("Mileage", "Of the odometer.", "lengthkm", 12, 8,
+		chart("Range over time", "As the car shows it.", "lengthkm", 12, 8, over("electric", electricRange()...), over("whole", wholeRange()...)).set("min", 0),
+		chart("Power over time", "At the battery.", "watt", 12, 8, over("power", battery+"charging.power")).set("min", 0),
+		chart("Mileage over time", "Of the odometer.", "lengthkm", 12, 8,
 			series(`SELECT last("number") FROM "reading" WHERE `+inPeriod+` AND `+anyOf("vehicle.travelledDistance")+` GROUP BY time($__interval) fill(none)`, "mileage")).
 			custom("lineInterpolation", "stepAfter"),
 		chart("Speed", "Cars tell a band of 10 km/h and, some of them, the mean since the start.", "velocitykmh", 12, 8,
