@@ -101,11 +101,11 @@ func periodVariable() object {
 // add places panels from left to right and top to bottom below what is there,
 // and numbers them. A panel that does not fit into the line begins a new one.
 func (d *Dashboard) add(panels ...*Panel) {
-	x, y, next := 0, 0, 0
+	next := 0
 	for _, p := range d.Panels {
 		next = max(next, p.GridPos.Y+p.GridPos.H)
 	}
-	y = next
+	x, y := 0, next
 	for _, p := range panels {
 		if x+p.GridPos.W > 24 {
 			x, y = 0, next

@@ -41,9 +41,9 @@ func gapsAndDuplicates() *Dashboard {
 			prom(rate("cardata_ledger_readings_skipped_total"), "never reported by the car"),
 			prom(rate("cardata_ledger_readings_minimised_total"), "dropped for consent"),
 			prom(rate("cardata_ledger_readings_misfit_total"), "not of the catalogue's type")),
-		promStat("Duplicates", "Share of the period's readings.", "percentunit", 4,
+		promStat("Duplicates", "Share of the period's readings.", "percentunit",
 			grown("cardata_ledger_readings_duplicate_total")+` / `+grown("cardata_ledger_readings_total")),
-		promStat("Revisions", "Share of the period's readings.", "percentunit", 4,
+		promStat("Revisions", "Share of the period's readings.", "percentunit",
 			grown("cardata_ledger_readings_revised_total")+` / `+grown("cardata_ledger_readings_total")),
 	)
 	return d

@@ -24,9 +24,9 @@ func stat(title, description, unit string, w int, t target) *Panel {
 	return p.set("noValue", "–")
 }
 
-// promStat shows one figure of Prometheus.
-func promStat(title, description, unit string, w int, expr string) *Panel {
-	p := stat(title, description, unit, w, instant(expr))
+// promStat shows one figure of Prometheus, a sixth of the width.
+func promStat(title, description, unit, expr string) *Panel {
+	p := stat(title, description, unit, 4, instant(expr))
 	p.Options["reduceOptions"] = object{"calcs": []string{"lastNotNull"}, "fields": "", "values": false}
 	return p
 }
@@ -123,7 +123,7 @@ type step struct {
 
 // thresholds colours by value: base below the first step.
 func (p *Panel) thresholds(base string, steps []step) *Panel {
-	all := []object{{"color": base, "value": nil}}
+	all := append(make([]object, 0, 1+len(steps)), object{"color": base, "value": nil})
 	for _, s := range steps {
 		all = append(all, object{"color": s.color, "value": s.from})
 	}

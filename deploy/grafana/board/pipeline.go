@@ -48,18 +48,18 @@ func hiddenVIN() object {
 
 func glance() []*Panel {
 	return []*Panel{
-		promStat("Accounts streaming", "Accounts whose stream stands.", "short", 4, `sum(`+selected("cardata_accounts_subscribed")+`)`).
+		promStat("Accounts streaming", "Accounts whose stream stands.", "short", `sum(`+selected("cardata_accounts_subscribed")+`)`).
 			thresholds("red", []step{{1, "green"}}),
-		promStat("Login needed", "Accounts that wait for a person: cardata login, or a step in the portal.", "short", 4,
+		promStat("Login needed", "Accounts that wait for a person: cardata login, or a step in the portal.", "short",
 			`sum(`+selected("cardata_accounts_login_needed")+`) + sum(`+selected("cardata_accounts_misconfigured")+`)`).
 			thresholds("green", []step{{1, "red"}}),
-		promStat("Journal waiting", "Records that Kafka has not acknowledged.", "short", 4, `sum(`+selected("cardata_journal_unsent_records")+`)`).
+		promStat("Journal waiting", "Records that Kafka has not acknowledged.", "short", `sum(`+selected("cardata_journal_unsent_records")+`)`).
 			thresholds("green", []step{{10_000, "yellow"}, {1_000_000, "red"}}),
-		promStat("Sink behind", "Records of Kafka that are not in InfluxDB yet.", "short", 4, `sum(`+selected("cardata_consumer_lag_records")+`)`).
+		promStat("Sink behind", "Records of Kafka that are not in InfluxDB yet.", "short", `sum(`+selected("cardata_consumer_lag_records")+`)`).
 			thresholds("green", []step{{10_000, "yellow"}, {1_000_000, "red"}}),
-		promStat("Dead letters", "Within the period; cardata.dead-letters has them with their reason.", "short", 4, letters()).
+		promStat("Dead letters", "Within the period; cardata.dead-letters has them with their reason.", "short", letters()).
 			thresholds("green", []step{{1, "yellow"}, {1_000, "red"}}),
-		promStat("Messages refused", "Within the period, because the journal was full: a gap is recorded.", "short", 4, grown("cardata_intake_messages_refused_total")).
+		promStat("Messages refused", "Within the period, because the journal was full: a gap is recorded.", "short", grown("cardata_intake_messages_refused_total")).
 			thresholds("green", []step{{1, "red"}}),
 	}
 }

@@ -94,6 +94,7 @@ func TestProfilesRun(t *testing.T) {
 // demo: simulated cars arrive in InfluxDB, with the past, live values and charging
 // sessions, and everything that lasts is healthy and ends well.
 func demo(t *testing.T, binaries string) {
+	t.Helper()
 	e, cfg := newEngine(t, binaries, "demo")
 	e.up()
 	for _, name := range []string{"simulator", "demo-ingest", "demo-backfill", "sink", "export"} {
@@ -144,6 +145,7 @@ func (e *engine) arrives(db *influx.Client, what, query string, want int) {
 
 // beforeLogin: without an account all processes stand and wait for one.
 func beforeLogin(t *testing.T, binaries string) {
+	t.Helper()
 	e, _ := newEngine(t, binaries)
 	e.up()
 	for _, name := range []string{"ingest", "backfill", "sink"} {

@@ -58,8 +58,10 @@ func expected() map[string]columns {
 		"Charging Sessions/Highest power/A":       value(number),
 		"Charging Sessions/Energy per period/A":   {"sum": number},
 		"Charging Sessions/Sessions per period/A": {"count": number},
-		"Charging Sessions/List of sessions/A": {"end": number, "grid_kwh": number, "charging_seconds": number, "peak_kw": number, "start_soc": number,
-			"end_soc": number, "mileage_km": number, "municipality": text, "running": truth},
+		"Charging Sessions/List of sessions/A": {
+			"end": number, "grid_kwh": number, "charging_seconds": number, "peak_kw": number, "start_soc": number,
+			"end_soc": number, "mileage_km": number, "municipality": text, "running": truth,
+		},
 		"Charging Sessions/Places/A":     {"latitude": number, "longitude": number, "grid_kwh": number, "municipality": text},
 		"Charging Sessions/By place/A":   {"grid_kwh": number, "charging_seconds": number, "municipality": text},
 		"Charging Sessions/Power/A":      {"average_grid_kw": number},

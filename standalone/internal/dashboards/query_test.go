@@ -1,7 +1,6 @@
 package dashboards
 
 import (
-	"fmt"
 	"regexp"
 	"strings"
 	"testing"
@@ -60,6 +59,7 @@ func (w *world) views(dashboard string) []view {
 // check demands a value of its kind for each column. Not every car has what one
 // asks of a single car; with several, every choice must find it.
 func (w *world) check(t *testing.T, s *store, name, query string, want columns) {
+	t.Helper()
 	dashboard, _, _ := strings.Cut(name, "/")
 	together := dashboard == "Vehicle Live"
 	found := columns{}
@@ -117,6 +117,7 @@ func complain(t *testing.T, want, found columns, rows int, query string) {
 // checkStateOfCharge wants one for every car with a plug, though Neue Klasse cars
 // send it by a key of their own, and none for a car without.
 func (w *world) checkStateOfCharge(t *testing.T, s *store, query string) {
+	t.Helper()
 	for _, model := range []cars.Model{cars.BEV, cars.NK, cars.PHEV, cars.I3, cars.ICE} {
 		for _, vin := range w.vins(model) {
 			series, err := s.ask(t, view{from: time.Now().Add(-history), to: time.Now(), vin: vin}.fill(query))
@@ -136,6 +137,7 @@ func (w *world) checkStateOfCharge(t *testing.T, s *store, query string) {
 // checkMetrics finds every metric of every PromQL query among those that ingest,
 // sink and backfill export.
 func (w *world) checkMetrics(t *testing.T) {
+	t.Helper()
 	exported := w.exported()
 	name := regexp.MustCompile(`\b(?:cardata|process|go)_\w+`)
 	asked := 0
@@ -152,6 +154,6 @@ func (w *world) checkMetrics(t *testing.T) {
 		}
 	}
 	if asked == 0 {
-		t.Error(fmt.Sprint("no metric is asked for; exported are ", len(exported)))
+		t.Errorf("no metric is asked for; %d are exported", len(exported))
 	}
 }
