@@ -4,7 +4,7 @@ package board
 func chargingSessions() *Dashboard {
 	d := frame("cardata-charging", "CarData / Charging Sessions",
 		"Charging sessions from BMW's charging history, which backfill fetches each day; a session appears hours after it ended. Shaded: times without a stream.",
-		"now-30d", influxVariable(), vinVariable(true), periodVariable()).withGaps()
+		"now-30d", influxVariable(), vinVariable(true), periodVariable()).withGaps().seldom()
 	const from = ` FROM "charging_session" WHERE ` + inPeriod
 	d.add(
 		stat("Sessions", "That began within the period.", "short", 4, rows(`SELECT count("running") AS "value"`+from)),

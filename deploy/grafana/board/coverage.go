@@ -5,7 +5,7 @@ func coverage() *Dashboard {
 	descriptors := tagVariable("descriptor", "Descriptor", "descriptor", true)
 	d := frame("cardata-coverage", "CarData / Coverage and Freshness",
 		"What each car sent within the period, when it sent it last, and how late it was stored. Shaded: times without a stream.",
-		"now-7d", influxVariable(), vinVariable(true), descriptors).withGaps()
+		"now-7d", influxVariable(), vinVariable(true), descriptors).withGaps().seldom()
 	const from = ` FROM "freshness" WHERE ` + inPeriod
 	d.add(
 		stat("Readings", "Stored within the period.", "short", 6, rows(`SELECT sum("readings") AS "value"`+from)),

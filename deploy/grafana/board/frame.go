@@ -11,7 +11,7 @@ func influxSource() *source     { return &source{Type: "influxdb", UID: "${" + i
 func prometheusSource() *source { return &source{Type: "prometheus", UID: "${" + prometheusVar + "}"} }
 
 // frame gives a dashboard with what all of them share. period is where its time
-// picker stands at first, such as now-24h.
+// picker stands at first, such as now-24h. It is read anew every minute.
 func frame(uid, title, description, period string, variables ...object) *Dashboard {
 	return &Dashboard{
 		UID: uid, Title: title, Description: description, Tags: []string{"cardata"},
@@ -58,6 +58,13 @@ func sourceVariable(name, kind, label string) object {
 		"name": name, "label": label, "type": "datasource", "query": kind, "refresh": 1, "regex": "", "hide": 0,
 		"includeAll": false, "multi": false, "options": []object{},
 	}
+}
+
+// seldom reads a dashboard anew only now and then: long periods are dear, and new
+// data is rare in them.
+func (d *Dashboard) seldom() *Dashboard {
+	d.Refresh = "15m"
+	return d
 }
 
 func influxVariable() object { return sourceVariable(influxVar, "influxdb", "InfluxDB") }
