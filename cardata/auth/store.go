@@ -233,7 +233,7 @@ func (s *Store) keepPrevious() error {
 		return err
 	}
 	tmp := s.path + ".previous.tmp"
-	if err := os.WriteFile(tmp, b, fileMode); err != nil { //nolint:gosec // the path is the operator's own
+	if err := os.WriteFile(tmp, b, fileMode); err != nil {
 		_ = os.Remove(tmp)
 		return err
 	}

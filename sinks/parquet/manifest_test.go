@@ -61,7 +61,7 @@ func TestADamagedManifestIsAnErrorThatRebuildMends(t *testing.T) {
 			if !errors.Is(err, parquet.ErrManifest) && !errors.Is(err, parquet.ErrNewer) {
 				t.Fatalf("Open = %v, want ErrManifest", err)
 			}
-			if errors.Is(err, parquet.ErrManifest) && !strings.Contains(err.Error(), "--rebuild") {
+			if errors.Is(err, parquet.ErrManifest) && !strings.Contains(err.Error(), "export rebuild") {
 				t.Errorf("%v: does not say how to mend it", err)
 			}
 			if err := parquet.Rebuild(t.Context(), target(t, root), full); err != nil {
@@ -109,7 +109,7 @@ func TestFilesWithoutAManifestAreNotANewDataset(t *testing.T) {
 	if err := os.Remove(filepath.Join(root, "_manifest.json")); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := parquet.Open(t.Context(), target(t, root), full); !errors.Is(err, parquet.ErrManifest) || !strings.Contains(err.Error(), "--rebuild") {
+	if _, err := parquet.Open(t.Context(), target(t, root), full); !errors.Is(err, parquet.ErrManifest) || !strings.Contains(err.Error(), "export rebuild") {
 		t.Errorf("Open = %v, want ErrManifest", err)
 	}
 	if _, err := parquet.Verify(t.Context(), target(t, root), nil); !errors.Is(err, fs.ErrNotExist) {
