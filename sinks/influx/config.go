@@ -157,6 +157,7 @@ type Client struct {
 	lines   sync.Pool    // of *lines: at 5,000 lines a batch saves 600 KB of allocation and its growth
 	touched atomic.Int64 // unix ms of the last day mark, see nextTouch
 
+	listless  atomic.Bool  // the server lists no tag values of this bucket, see seriesOf
 	perSeries atomic.Int64 // readings a series of the last scan, see dense; 0 before the first
 
 	// Stats counts what this client did.

@@ -90,6 +90,9 @@ func (f *fakeInflux) statement(q string) ([]fakeSeries, bool) {
 		return nil, false
 	}
 	points := f.matching(q, source[1])
+	if f.listless && strings.HasPrefix(q, "SHOW TAG VALUES") {
+		return nil, false
+	}
 	if key := fakeKey.FindStringSubmatch(q); key != nil {
 		seen := map[string]bool{}
 		for _, p := range points {

@@ -38,6 +38,7 @@ type fakeInflux struct {
 	queries  []string // that read points, in order
 	chunk    int      // rows of one document of an answer; 0 means 10,000
 	jsonOnly bool     // as a server that packs no answers
+	listless bool     // as 2.x with a bucket named database/policy and no mapping
 }
 
 type point struct {
@@ -127,6 +128,8 @@ func (f *fakeInflux) query(w http.ResponseWriter, r *http.Request) {
 		f.lookups = append(f.lookups, q)
 		io.WriteString(w, f.selectNumbers(q))
 	case f.read(w, r):
+	case f.listless && strings.HasPrefix(q, "SHOW TAG VALUES"):
+		fmt.Fprintf(w, `{"results":[{"statement_id":0,"error":"default retention policy not set for: x"}]}`)
 	default:
 		fmt.Fprintf(w, `{"results":[{"statement_id":0,"error":"unknown statement"}]}`)
 	}

@@ -68,7 +68,20 @@ func (c *Client) scannedVINs(ctx context.Context, q ReadingsQuery) ([]schema.VIN
 		vins = append(vins, schema.VIN(vin))
 		return nil
 	})
+	if err != nil && noDefaultPolicy(err) {
+		vins, err = c.markedVINs(ctx)
+	}
 	return sortedSet(vins), err
+}
+
+// markedVINs gives the vehicles that readings were ever stored of, by their marks.
+func (c *Client) markedVINs(ctx context.Context) (vins []schema.VIN, err error) {
+	q := `SELECT touched FROM day WHERE "table" = ` + QuoteText(TableReadings) + ` GROUP BY vin LIMIT 1`
+	err = c.Query(ctx, q, func(r Row) error {
+		vins = append(vins, schema.VIN(r.Tag("vin")))
+		return nil
+	})
+	return vins, err
 }
 
 func sortedSet[T cmp.Ordered](all []T) []T {
@@ -96,7 +109,7 @@ const (
 )
 
 // dense says whether the series met last were long.
-func (c *Client) dense() bool { return c.perSeries.Load() >= denseSeries }
+func (c *Client) dense() bool { return c.perSeries.Load() >= denseSeries && !c.listless.Load() }
 
 func (c *Client) vehiclesAtOnce() int {
 	switch {
@@ -143,13 +156,25 @@ func (c *Client) scanStatements(ctx context.Context, vins []schema.VIN, q Readin
 			}
 		}
 	case c.dense():
-		return c.seriesOf(ctx, vins, spanOf(q.From, q.To))
+		todo, err := c.seriesOf(ctx, vins, spanOf(q.From, q.To))
+		if err == nil || !noDefaultPolicy(err) {
+			return todo, err
+		}
+		c.listless.Store(true)
+		fallthrough
 	default:
 		for _, vin := range vins {
 			todo = append(todo, scanStatement{vin: vin})
 		}
 	}
 	return todo, nil
+}
+
+// noDefaultPolicy knows a bucket of 2.x that is named database/policy and has no
+// mapping of its own: it can be queried, but the server lists nothing of it.
+func noDefaultPolicy(err error) bool {
+	told, ok := errors.AsType[*QueryError](err)
+	return ok && strings.Contains(told.Text, "default retention policy not set")
 }
 
 func (c *Client) seriesOf(ctx context.Context, vins []schema.VIN, span string) ([]scanStatement, error) {

@@ -111,6 +111,20 @@ func TestScanGivesReadingsInOrderAndAsStored(t *testing.T) {
 	}
 }
 
+// A bucket of 2.x named database/policy, without a mapping of its own, can be
+// queried but not listed.
+func TestScanNeedsNoListOfTagValues(t *testing.T) {
+	fake := newFake(2)
+	fake.listless = true
+	want := mixed(200)
+	c := stored(t, target{fakeConfig(fake.serve(t)), fake}, want)
+	for range 2 { // the second would ask for each series
+		wantScanned(t, scanned(t, c, influx.ReadingsQuery{VINs: []schema.VIN{vinA, vinB}}), slices.DeleteFunc(slices.Clone(want), func(r schema.Reading) bool {
+			return r.VIN != vinA && r.VIN != vinB
+		}))
+	}
+}
+
 func TestScanGivesHostileValuesByteForByte(t *testing.T) {
 	var want []schema.Reading
 	for i, v := range hostileTexts() {

@@ -28,15 +28,7 @@ const (
 // bigDatabase fills a database with 1.3 million readings.
 func bigDatabase(b *testing.B) (name string, readings int) {
 	b.Helper()
-	name = fmt.Sprint("dataset_bench_", databases.Add(1))
-	c, err := influx.New(influx.Config{URL: benchURL(), Bucket: name})
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer c.Close()
-	if err := c.EnsureDatabase(b.Context()); err != nil {
-		b.Fatal(err)
-	}
+	c, name := newDatabase(b)
 	keys := benchDescriptors()
 	s := influx.NewReadingSink(c)
 	var batch []schema.Reading
@@ -78,14 +70,6 @@ func benchDescriptors() []schema.Descriptor {
 	return append(keys, trunk, status, unknown)
 }
 
-// benchURL is the embedded InfluxDB, or the one of a process of its own.
-func benchURL() string {
-	if address, _, _ := strings.Cut(os.Getenv("CARDATA_TEST_INFLUX1"), ","); address != "" {
-		return address
-	}
-	return store.URL()
-}
-
 // BenchmarkExport measures whole processes on one server and the same data: the
 // exporter, a bare drain of the same rows, and, where CARDATA_TEST_PYTHON is set,
 // what people do today: Python and pandas.
@@ -103,8 +87,7 @@ func BenchmarkExport(b *testing.B) {
 			var peak int64
 			for b.Loop() {
 				cmd := exec.Command(binary, "run", "--tables", tables)
-				cmd.Env = append(os.Environ(), "CARDATA_INFLUX_URL="+benchURL(), "CARDATA_INFLUX_BUCKET="+name,
-					"CARDATA_EXPORT_TARGET="+filepath.Join(b.TempDir(), "parquet"))
+				cmd.Env = append(append(os.Environ(), environment(name)...), "CARDATA_EXPORT_TARGET="+filepath.Join(b.TempDir(), "parquet"))
 				seconds += process(b, cmd, &peak, nil)
 			}
 			report(b, seconds, readings, peak)
@@ -125,8 +108,16 @@ func BenchmarkExport(b *testing.B) {
 		var peak int64
 		for b.Loop() {
 			var out strings.Builder
-			process(b, exec.Command(interpreter, "../../../test/python/bench_export.py", "--url", benchURL(), "--database", name,
-				"--from", day0.Format(time.DateOnly), "--to", day(benchDays).Format(time.DateOnly), "--out", filepath.Join(b.TempDir(), "pandas.parquet")), &peak, &out)
+			args := []string{
+				"../../../test/python/bench_export.py", "--url", store.URL, "--from", day0.Format(time.DateOnly),
+				"--to", day(benchDays).Format(time.DateOnly), "--out", filepath.Join(b.TempDir(), "pandas.parquet"),
+			}
+			if store.Org != "" { // the client library speaks to 2.x alone
+				args = append(args, "--token", string(store.Token), "--org", store.Org, "--bucket", name)
+			} else {
+				args = append(args, "--database", name)
+			}
+			process(b, exec.Command(interpreter, args...), &peak, &out)
 			var said struct {
 				Rows    int
 				Seconds float64
@@ -171,13 +162,17 @@ func drain(b *testing.B, database string, bySeries bool) float64 {
 					q += what + where + " AND descriptor = " + influx.QuoteText(string(d)) + ";"
 				}
 			}
-			form := url.Values{"db": {database}, "epoch": {"ns"}, "chunked": {"true"}, "q": {q}}
-			req, err := http.NewRequestWithContext(b.Context(), http.MethodPost, benchURL()+"/query", strings.NewReader(form.Encode()))
+			name, policy, _ := strings.Cut(database, "/")
+			form := url.Values{"db": {name}, "rp": {policy}, "epoch": {"ns"}, "chunked": {"true"}, "q": {q}}
+			req, err := http.NewRequestWithContext(b.Context(), http.MethodPost, store.URL+"/query", strings.NewReader(form.Encode()))
 			if err != nil {
 				b.Fatal(err)
 			}
 			req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 			req.Header.Set("Accept", "application/x-msgpack")
+			if store.Token != "" {
+				req.Header.Set("Authorization", "Token "+string(store.Token))
+			}
 			resp, err := (&http.Client{}).Do(req)
 			if err != nil {
 				b.Fatal(err)

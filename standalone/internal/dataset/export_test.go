@@ -3,6 +3,8 @@ package dataset
 import (
 	"fmt"
 	"maps"
+	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -251,10 +253,28 @@ func TestErasedVehiclesGo(t *testing.T) {
 func (w *world) erase(measurements ...string) {
 	w.t.Helper()
 	for _, m := range measurements {
-		q := "DELETE FROM " + influx.QuoteIdent(m) + ` WHERE "vin" = ` + influx.QuoteText(string(carA))
-		if err := w.db.Query(w.t.Context(), q, func(influx.Row) error { return nil }); err != nil {
-			w.t.Fatal(err)
+		w.remove(m, carA, day(400))
+	}
+}
+
+// remove deletes a car's points, or those of all with an empty vin, before a moment.
+func (w *world) remove(measurement string, vin schema.VIN, before time.Time) {
+	w.t.Helper()
+	if store.Org != "" {
+		predicate := fmt.Sprintf(`_measurement=%q`, measurement)
+		if vin != "" {
+			predicate += fmt.Sprintf(` AND vin=%q`, vin)
 		}
+		body := fmt.Sprintf(`{"start":"2000-01-01T00:00:00Z","stop":%q,"predicate":%q}`, before.Add(-time.Nanosecond).Format(time.RFC3339Nano), predicate)
+		call2(w.t, http.MethodPost, "/api/v2/delete?"+url.Values{"org": {store.Org}, "bucket": {w.database}}.Encode(), body, nil)
+		return
+	}
+	q := fmt.Sprintf("DELETE FROM %s WHERE time < %d", influx.QuoteIdent(measurement), before.UnixNano())
+	if vin != "" {
+		q += ` AND "vin" = ` + influx.QuoteText(string(vin))
+	}
+	if err := w.db.Query(w.t.Context(), q, func(influx.Row) error { return nil }); err != nil {
+		w.t.Fatal(err)
 	}
 }
 
@@ -265,10 +285,7 @@ func TestWhatRetentionTookStaysUntilPruned(t *testing.T) {
 	w.run(e, export.Selection{})
 	before := files(t, w.root)
 	for _, m := range []string{"reading", "day", "position"} {
-		q := fmt.Sprintf("DELETE FROM %s WHERE time < %d", m, day(1).UnixNano())
-		if err := w.db.Query(t.Context(), q, func(influx.Row) error { return nil }); err != nil {
-			t.Fatal(err)
-		}
+		w.remove(m, "", day(1))
 	}
 	w.run(e, export.Selection{})
 	if !maps.Equal(files(t, w.root), before) {

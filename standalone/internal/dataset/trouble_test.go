@@ -61,7 +61,7 @@ func newFrail(t *testing.T) *frail {
 
 func (f *frail) serve(conn net.Conn) {
 	defer conn.Close()
-	back, err := net.Dial("tcp", store.Addr())
+	back, err := net.Dial("tcp", strings.TrimPrefix(store.URL, "http://"))
 	if err != nil {
 		return
 	}
@@ -141,7 +141,7 @@ func (w *world) command(args ...string) *exec.Cmd {
 			cmd.Env = append(cmd.Env, v)
 		}
 	}
-	cmd.Env = append(cmd.Env, "CARDATA_INFLUX_URL="+store.URL(), "CARDATA_INFLUX_BUCKET="+w.database, "CARDATA_EXPORT_TARGET="+w.root)
+	cmd.Env = append(append(cmd.Env, environment(w.database)...), "CARDATA_EXPORT_TARGET="+w.root)
 	return cmd
 }
 

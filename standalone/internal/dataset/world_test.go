@@ -142,7 +142,8 @@ func (w *world) config() export.Config {
 	if err := env.Defaults(&cfg); err != nil {
 		w.t.Fatal(err)
 	}
-	cfg.InfluxURL, cfg.InfluxBucket, cfg.ExportTarget = store.URL(), w.database, w.root
+	cfg.InfluxURL, cfg.InfluxToken, cfg.InfluxOrg = store.URL, store.Token, store.Org
+	cfg.InfluxBucket, cfg.ExportTarget = w.database, w.root
 	return cfg
 }
 
