@@ -37,6 +37,8 @@ type Config struct {
 	ExportPositions string          `split_words:"true" default:"omit" desc:"positions of profile pseudonymous: omit, or the decimals of degrees to round to, 0 to 3 (3 is about 110 m)"`
 	ExportZones     string          `split_words:"true" desc:"homes and works to cut from rounded positions: latitude,longitude,radius in m; several with semicolons; or none"`
 
+	ExportParallel int `split_words:"true" default:"2" desc:"queries at the same time, 1 to 16; each keeps one core of InfluxDB busy, and adds up to 25 MB of memory"`
+
 	ExportEvery time.Duration `split_words:"true" default:"1h" desc:"time between two exports of watch, 1m to 168h"`
 	Catalogue   string        `desc:"CSV file of descriptors instead of the built-in catalogue"`
 	HTTPAddr    string        `split_words:"true" default:":8080" desc:"address of /metrics, /healthz and /readyz, for watch alone"`
@@ -58,6 +60,7 @@ func (c *Config) Validate() error {
 	if _, err := c.profile(); err != nil {
 		f.Add("EXPORT_PROFILE", c.ExportProfile, err.Error())
 	}
+	env.Between(&f, "EXPORT_PARALLEL", c.ExportParallel, 1, 16)
 	env.Between(&f, "EXPORT_EVERY", c.ExportEvery, time.Minute, 168*time.Hour)
 	f.File("CATALOGUE", c.Catalogue)
 	f.ListenAddr("HTTP_ADDR", c.HTTPAddr)

@@ -33,11 +33,12 @@ func (e *Export) make(ctx context.Context, ds *parquet.Dataset, w *work, sum *Su
 	return nil
 }
 
-// bundles cuts the vehicles into those that one query asks for. An answer comes
-// in the order of VINs, so tokens, which sort otherwise, go one by one.
+// bundles cuts the vehicles into those that one query asks for, so that each lane
+// has some. An answer comes in the order of VINs, so tokens, which sort otherwise,
+// go one by one.
 func (e *Export) bundles(vehicles []schema.VIN) [][]schema.VIN {
 	const most = 16
-	size := most
+	size := max(1, min(most, len(vehicles)/(2*e.cfg.ExportParallel)))
 	if e.dataset.Profile.Name != parquet.Full {
 		size = 1
 	}

@@ -16,84 +16,38 @@ import (
 
 var errUnasked = errors.New("BUG: readings of a vehicle that was not asked for, or out of order")
 
-// ahead is how many blocks may be read while one is written.
-const ahead = 8
-
 // readings takes a day's readings through the writer while the next ones are
-// read: both cost about the same.
+// read. A query keeps one core of InfluxDB busy, so that several lanes read, each
+// every so many bundles of vehicles; the writer takes the bundles in order.
 func (e *Export) readings(ctx context.Context, day *parquet.Day, w *work) error {
 	margins, err := e.margins(ctx, w)
 	if err != nil {
 		return err
 	}
-	full := make(chan *schema.ReadingBlock, ahead)
-	free := make(chan *schema.ReadingBlock, ahead+2)
-	for range cap(free) {
-		free <- &schema.ReadingBlock{}
-	}
+	bundles := e.bundles(w.vehicles)
+	lanes := make([]*lane, min(e.cfg.ExportParallel, max(1, len(bundles))))
 	flow, ctx := errgroup.WithContext(ctx)
-	flow.Go(func() error { // ends with the last vehicle, or with ctx
-		defer close(full)
-		return e.scan(ctx, w, full, free)
-	})
-	flow.Go(func() error { // ends when full is closed, or with ctx
-		return e.write(ctx, day, w, margins, full, free)
-	})
-	return flow.Wait()
-}
-
-// scan reads all vehicles of the day, in order, and hands on copies: what the
-// reader gives is its own.
-func (e *Export) scan(ctx context.Context, w *work, full chan<- *schema.ReadingBlock, free <-chan *schema.ReadingBlock) error {
-	from, to := w.span()
-	for _, vins := range e.bundles(w.vehicles) {
-		err := e.db.ScanReadings(ctx, influx.ReadingsQuery{VINs: vins, From: from, To: to}, func(b *schema.ReadingBlock) error {
-			var own *schema.ReadingBlock
-			select {
-			case own = <-free:
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-			own.Reset(b.VIN, b.Descriptor)
-			own.Times = append(own.Times, b.Times...)
-			own.Values = append(own.Values, b.Values...)
-			select {
-			case full <- own:
-				return nil
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-		})
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// write gives the blocks to the day's tables, vehicle by vehicle, and derives
-// each vehicle's positions when its readings are over.
-func (e *Export) write(
-	ctx context.Context, day *parquet.Day, w *work, margins map[schema.VIN]*derive.Track, full <-chan *schema.ReadingBlock, free chan<- *schema.ReadingBlock,
-) error {
-	v := &vehicleRows{day: day, work: w, margins: margins, positions: slices.Contains(w.tables, parquet.TablePositions)}
-	for {
-		select {
-		case b, open := <-full:
-			if !open {
-				if ctx.Err() != nil {
-					return ctx.Err() // the reader has failed: what came is not all
+	for i := range lanes {
+		lanes[i] = newLane()
+		flow.Go(func() error { // ends with its last bundle, or with ctx
+			for k := i; k < len(bundles); k += len(lanes) {
+				if err := lanes[i].scan(ctx, e.db, bundles[k], w); err != nil {
+					return err
 				}
-				return v.finish()
 			}
-			if err := v.add(b); err != nil {
+			return nil
+		})
+	}
+	flow.Go(func() error { // ends with the last bundle, or with ctx
+		rows := &vehicleRows{day: day, work: w, margins: margins, positions: slices.Contains(w.tables, parquet.TablePositions)}
+		for k := range bundles {
+			if err := lanes[k%len(lanes)].drain(ctx, rows.add); err != nil {
 				return err
 			}
-			free <- b // has room for every block
-		case <-ctx.Done():
-			return ctx.Err()
 		}
-	}
+		return rows.finish()
+	})
+	return flow.Wait()
 }
 
 // vehicleRows writes the rows of one vehicle after the other.
