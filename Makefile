@@ -97,7 +97,9 @@ integration: race-or-say
 	CARDATA_TEST_REQUIRE=1 test/servers/run.sh kafka influx1 influx2 mosquitto s3 python -- \
 	  $(ITEST) -p 1 $(REAL)
 	cd standalone && CARDATA_TEST_REQUIRE=kafka,influx1 ../test/servers/run.sh kafka influx1 -- $(ITEST) ./internal/e2e
-	cd standalone && CARDATA_TEST_REQUIRE=kafka,influx2 ../test/servers/run.sh kafka influx2 -- $(ITEST) ./internal/e2e
+	cd standalone && CARDATA_TEST_REQUIRE=kafka,influx2 ../test/servers/run.sh kafka influx2 -- $(ITEST) ./internal/e2e ./internal/compose ./internal/dashboards
+	cd standalone && CARDATA_TEST_REQUIRE=influx1,s3,python ../test/servers/run.sh influx1 s3 python -- $(ITEST) ./internal/dataset
+	cd standalone && CARDATA_TEST_REQUIRE=influx2,s3,python ../test/servers/run.sh influx2 s3 python -- $(ITEST) ./internal/dataset
 
 # Fetches and builds all servers, and starts none.
 servers:

@@ -15,7 +15,7 @@ func DataDictionary(c *schema.Catalogue) []byte {
 
 What stands in the Parquet dataset that ` + "`export`" + ` writes. This file is written from the table definitions and the catalogue by ` + "`make docs`" + `.
 
-- One file for each table and UTC day: ` + "`<table>/date=YYYY-MM-DD/part-0.parquet`" + `; with ` + "`--vin-level`" + `, one for each vehicle below it (` + "`vin=…`" + `).
+- One file for each table and UTC day: ` + "`<table>/date=YYYY-MM-DD/part-0.parquet`" + `; with ` + "`CARDATA_EXPORT_VIN_LEVEL=true`" + `, one for each vehicle below it (` + "`vin=…`" + `).
 - Times are microseconds UTC; a column ` + "`…_local`" + ` is what a clock at the place showed, and has no zone.
 - Descriptions and units also stand in the metadata of files and columns (pyarrow: ` + "`schema.field(…).metadata`" + `).
 - Columns are only ever added: read several days by name (DuckDB: ` + "`union_by_name=true`" + `).

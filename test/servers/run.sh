@@ -38,6 +38,7 @@
 #             CARDATA_TEST_MOSQUITTO_CTL
 # s3          CARDATA_TEST_S3               endpoint URL of an S3 server
 #             CARDATA_TEST_S3_KEY, CARDATA_TEST_S3_SECRET, CARDATA_TEST_S3_CTL
+#             CARDATA_TEST_S3_BUCKET        an empty bucket
 # python      CARDATA_TEST_PYTHON           interpreter with the packages of ../python/requirements.txt
 #
 # CARDATA_TEST_REQUIRE is left as it is: 1 makes tests fail for want of a server,

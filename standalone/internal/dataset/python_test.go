@@ -44,3 +44,15 @@ func TestOtherReadersAgree(t *testing.T) {
 		})
 	}
 }
+
+// Files of a version that lacked a column are read beside the present ones.
+func TestFilesOfTwoVersionsAreReadByName(t *testing.T) {
+	interpreter := python(t)
+	w := newWorld(t)
+	w.fill()
+	w.run(w.exporter(), export.Selection{})
+	out, err := exec.Command(interpreter, "../../../test/python/check_union.py", w.root).CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "no faults: readings, wide, positions") {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
