@@ -1,6 +1,7 @@
 package parquet
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -13,11 +14,12 @@ import (
 	"github.com/cardata-pipeline/cardata-pipeline/schema"
 )
 
-// Config says what a dataset is like. Profile and VINLevel are fixed with its
-// first file.
+// Config says what a dataset is like. Profile, VINLevel and Vehicles are fixed with
+// its first file.
 type Config struct {
 	Profile   Profile
 	VINLevel  bool              // a folder for each vehicle below each day
+	Vehicles  []schema.VIN      // the dataset is of these alone; nil is of all
 	Catalogue *schema.Catalogue // types and units; nil is schema.Default
 	TempDir   string            // where files are made before they are published; empty is os.TempDir
 }
@@ -96,7 +98,7 @@ func (d *Dataset) open(ctx context.Context) error {
 	d.temp = temp
 	d.mask = newMask(&d.cfg.Profile)
 	d.describe = &describe{d.cfg.Catalogue, !d.mask.full(), make(map[schema.Descriptor]*descriptor)}
-	settings := d.mask.settings(d.cfg.VINLevel)
+	settings := d.mask.settings(&d.cfg)
 	b, err := json.Marshal(settings)
 	if err != nil {
 		return err
@@ -153,6 +155,7 @@ func sameSettings(have, want Settings) error {
 	diff("number of decimals", have.Decimals, want.Decimals)
 	diff("set of zones", have.ZonesID, want.ZonesID)
 	diff("level vin", have.VINLevel, want.VINLevel)
+	diff("choice of vehicles", cmp.Or(have.Vehicles, "all"), cmp.Or(want.Vehicles, "all"))
 	if len(diffs) == 0 {
 		return nil
 	}

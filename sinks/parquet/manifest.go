@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -27,10 +28,17 @@ type Settings struct {
 	Decimals  int          `json:"decimals,omitempty"`
 	ZonesID   string       `json:"zones_id,omitempty"` // tells other zones, and nothing of where they are
 	VINLevel  bool         `json:"vin_level"`
+	Vehicles  string       `json:"vehicles,omitempty"` // what stands in column vin, sorted, with commas; empty when of all
 }
 
-func (m *mask) settings(vinLevel bool) Settings {
-	s := Settings{Profile: m.p.Name, VINLevel: vinLevel, KeyID: m.keyID(), ZonesID: m.zonesID()}
+func (m *mask) settings(cfg *Config) Settings {
+	s := Settings{Profile: m.p.Name, VINLevel: cfg.VINLevel, KeyID: m.keyID(), ZonesID: m.zonesID()}
+	var tokens []string
+	for _, vin := range cfg.Vehicles {
+		tokens = append(tokens, m.vin(vin))
+	}
+	slices.Sort(tokens)
+	s.Vehicles = strings.Join(slices.Compact(tokens), ",")
 	if !m.full() {
 		s.Positions, s.Decimals = cmp.Or(m.p.Positions, PositionsOmit), m.p.Decimals
 	}

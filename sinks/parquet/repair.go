@@ -134,7 +134,7 @@ func (d *Dataset) rebuild(ctx context.Context) error {
 	}
 	d.temp = temp
 	d.mask = newMask(&d.cfg.Profile)
-	d.manifest = &Manifest{Format: manifestFormat, Settings: d.mask.settings(d.cfg.VINLevel)}
+	d.manifest = &Manifest{Format: manifestFormat, Settings: d.mask.settings(&d.cfg)}
 	var paths []string
 	err = d.target.List(ctx, "", func(path string, _ int64) error {
 		if _, ok := parsePath(path); ok {

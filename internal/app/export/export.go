@@ -129,7 +129,7 @@ func (e *Export) run(ctx context.Context, sel Selection) (sum Summary, err error
 	if err := sel.check(time.Now(), e.cfg.ExportVINLevel, e.dataset.Profile.Name); err != nil {
 		return sum, exit.With(exit.Usage, err)
 	}
-	ds, err := parquet.Open(ctx, e.target, e.dataset)
+	ds, err := parquet.Open(ctx, e.target, e.of(sel.VINs))
 	if err != nil {
 		return sum, openFault(err)
 	}
@@ -169,6 +169,16 @@ func (e *Export) run(ctx context.Context, sel Selection) (sum Summary, err error
 	}
 	e.progress(len(steps), len(steps), "done")
 	return sum, nil
+}
+
+// of gives the dataset's settings. Without the level vin a file holds every vehicle
+// of its day, so that a choice of vehicles is a dataset of its own.
+func (e *Export) of(vins []schema.VIN) parquet.Config {
+	cfg := e.dataset
+	if !cfg.VINLevel {
+		cfg.Vehicles = vins
+	}
+	return cfg
 }
 
 // add counts what one step brought.

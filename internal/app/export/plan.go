@@ -73,10 +73,13 @@ func (e *Export) marks(ctx context.Context, sel Selection, from, to time.Time) (
 			if err != nil {
 				return nil, fmt.Errorf("days touched of %s: %w", mark, err)
 			}
-			all[mark] = byDay(days)
 			for i := range days {
 				known[days[i].VIN] = true
 			}
+			if len(sel.VINs) > 0 {
+				days = slices.DeleteFunc(days, func(d influx.Day) bool { return !slices.Contains(sel.VINs, d.VIN) })
+			}
+			all[mark] = byDay(days)
 		}
 	}
 	var missing []string
@@ -184,7 +187,7 @@ func (e *Export) step(ds *parquet.Dataset, g group, day time.Time, marks map[str
 	vehicles := make(map[schema.VIN]bool)
 	for i := range g.tables {
 		t := &g.tables[i]
-		touched := e.touched(t, day, marks, sel)
+		touched := e.touched(t, day, marks)
 		changed := sel.Again
 		for vin, digest := range touched {
 			differs := ds.Touched(parquet.Partition{Table: t.Name, Day: parquet.DateOf(day), VIN: vin}) != digest
@@ -237,7 +240,7 @@ func unmarked(ds *parquet.Dataset, t *parquet.Table, day time.Time, marked map[s
 
 // touched gives the digest of the marks of a day of a table: one for each vehicle
 // with the level vin, else one for all under the empty VIN.
-func (e *Export) touched(t *parquet.Table, day time.Time, marks map[string]dayMarks, sel Selection) map[schema.VIN]string {
+func (e *Export) touched(t *parquet.Table, day time.Time, marks map[string]dayMarks) map[schema.VIN]string {
 	type entry struct {
 		mark    string
 		vin     schema.VIN
@@ -262,9 +265,6 @@ func (e *Export) touched(t *parquet.Table, day time.Time, marks map[string]dayMa
 	for _, en := range entries {
 		key := schema.VIN("")
 		if e.cfg.ExportVINLevel {
-			if len(sel.VINs) > 0 && !slices.Contains(sel.VINs, en.vin) {
-				continue
-			}
 			key = en.vin
 			if sums[key] == nil {
 				sums[key] = e.newDigest()

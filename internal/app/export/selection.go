@@ -13,7 +13,7 @@ import (
 // everything that changed since the last export.
 type Selection struct {
 	From, To time.Time    // UTC; whole days count, the one To falls into included; zero has no bound
-	VINs     []schema.VIN // these vehicles alone; needs a dataset with the level vin
+	VINs     []schema.VIN // these vehicles alone; without the level vin the dataset is of them for good
 	Tables   []string     // as ParseTables gives them; nil is every table
 	Again    bool         // days that did not change, too
 	Prune    bool         // delete days of From to To of which InfluxDB knows nothing any more
@@ -30,9 +30,6 @@ func (s *Selection) check(now time.Time, vinLevel bool, profile parquet.ProfileN
 	}
 	if s.From.After(now) {
 		faults = append(faults, fmt.Errorf("from %s: it is in the future", s.From.Format(time.DateTime)))
-	}
-	if len(s.VINs) > 0 && !vinLevel {
-		faults = append(faults, errors.New("a file of this dataset holds all vehicles of its day: choosing vehicles needs CARDATA_EXPORT_VIN_LEVEL=true and a dataset of its own"))
 	}
 	if s.Prune && (s.From.IsZero() || s.To.IsZero()) {
 		faults = append(faults, errors.New("deleting days that InfluxDB does not have needs a range: from and to"))

@@ -7,9 +7,11 @@ import (
 	"io/fs"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/cardata-pipeline/cardata-pipeline/internal/exit"
+	"github.com/cardata-pipeline/cardata-pipeline/schema"
 	"github.com/cardata-pipeline/cardata-pipeline/sinks/parquet"
 )
 
@@ -89,10 +91,20 @@ func (e *Export) count(ctx context.Context, r *Report) error {
 		return openFault(err)
 	}
 	rows, touched := readingsByDay(m)
+	var vins []schema.VIN // under other profiles nobody knows whose tokens they are
+	if m.Settings.Vehicles != "" {
+		if e.dataset.Profile.Name != parquet.Full {
+			return nil
+		}
+		for vin := range strings.SplitSeq(m.Settings.Vehicles, ",") {
+			vins = append(vins, schema.VIN(vin))
+		}
+	}
 	marks, err := e.marks(ctx, Selection{Tables: []string{parquet.TableReadings}}, time.Unix(0, 0).UTC(), time.Now().UTC().AddDate(0, 0, 3))
 	if err != nil {
 		return err
 	}
+	only(marks[parquet.TableReadings], vins)
 	table, _ := parquet.TableByName(parquet.TableReadings)
 	days := slices.SortedFunc(maps.Keys(rows), time.Time.Compare)
 	for i, day := range days {
@@ -101,7 +113,7 @@ func (e *Export) count(ctx context.Context, r *Report) error {
 			continue
 		}
 		var stored int64
-		counts, err := e.db.CountReadings(ctx, nil, day, day.Add(24*time.Hour))
+		counts, err := e.db.CountReadings(ctx, vins, day, day.Add(24*time.Hour))
 		if err != nil {
 			return fmt.Errorf("count readings of %s: %w", day.Format(time.DateOnly), err)
 		}
@@ -118,10 +130,20 @@ func (e *Export) count(ctx context.Context, r *Report) error {
 	return nil
 }
 
+// only leaves the marks of some vehicles; of all when there are none.
+func only(marks dayMarks, vins []schema.VIN) {
+	if len(vins) == 0 {
+		return
+	}
+	for day := range marks {
+		maps.DeleteFunc(marks[day], func(vin schema.VIN, _ int64) bool { return !slices.Contains(vins, vin) })
+	}
+}
+
 // current says whether the digests that a day's files were made with are still
 // those of its marks.
 func (e *Export) current(t *parquet.Table, day time.Time, marks map[string]dayMarks, made map[string]bool) bool {
-	for _, digest := range e.touched(t, day, marks, Selection{}) {
+	for _, digest := range e.touched(t, day, marks) {
 		if !made[digest] {
 			return false
 		}
@@ -151,9 +173,10 @@ func readingsByDay(m *parquet.Manifest) (rows map[time.Time]int64, touched map[t
 	return rows, touched
 }
 
-// Rebuild makes the manifest anew from the files and gives their number.
-func (e *Export) Rebuild(ctx context.Context) (files int, err error) {
-	if err := parquet.Rebuild(ctx, e.target, e.dataset); err != nil {
+// Rebuild makes the manifest anew from the files and gives their number. vins are
+// those that the dataset was made of, if it was not made of all.
+func (e *Export) Rebuild(ctx context.Context, vins []schema.VIN) (files int, err error) {
+	if err := parquet.Rebuild(ctx, e.target, e.of(vins)); err != nil {
 		return 0, openFault(err)
 	}
 	held, err := e.Held(ctx)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/cardata-pipeline/cardata-pipeline/internal/app/export"
+	"github.com/cardata-pipeline/cardata-pipeline/internal/exit"
 	"github.com/cardata-pipeline/cardata-pipeline/schema"
 	"github.com/cardata-pipeline/cardata-pipeline/sinks/influx"
 )
@@ -314,6 +315,35 @@ func TestVehiclesMayBeChosenWithTheirOwnLevel(t *testing.T) {
 	w.verified(e)
 	if got, want := len(rows(t, w.root, "readings")), len(w.stored()); got != want {
 		t.Errorf("%d rows, want %d", got, want)
+	}
+}
+
+func TestADatasetMayBeOfSomeVehicles(t *testing.T) {
+	w := newWorld(t)
+	w.fill()
+	e := w.exporter()
+	some := export.Selection{VINs: []schema.VIN{carC, carA}}
+	w.run(e, some)
+	if sum := w.run(e, some); sum.Steps != 0 {
+		t.Errorf("nothing changed, and %d days were made", sum.Steps)
+	}
+	vins := map[any]bool{}
+	for _, table := range []string{"readings", "wide", "positions", "charging_sessions", "gaps"} {
+		for _, r := range rows(t, w.root, table) {
+			vins[r["vin"]] = true
+		}
+	}
+	if want := map[any]bool{string(carA): true, string(carC): true}; !maps.Equal(vins, want) {
+		t.Errorf("rows of %v, want %v", vins, want)
+	}
+	if r := w.verified(e); r.DaysCounted != 3 {
+		t.Errorf("verify counted %d days, want 3", r.DaysCounted)
+	}
+	// Another choice would throw rows away.
+	for name, sel := range map[string]export.Selection{"all": {}, "another": {VINs: []schema.VIN{carB}}} {
+		if _, err := e.Run(t.Context(), sel); exit.Code(err) != exit.Usage || !strings.Contains(err.Error(), "choice of vehicles") {
+			t.Errorf("%s: run = %v", name, err)
+		}
 	}
 }
 

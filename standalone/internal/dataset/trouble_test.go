@@ -255,7 +255,7 @@ func TestWrongUsageIsToldAndWritesNothing(t *testing.T) {
 		"not a day":           {[]string{"run", "--from", "yesterday"}, "want a day such as"},
 		"unknown table":       {[]string{"run", "--tables", "reading"}, "no table reading; there are readings"},
 		"not a VIN":           {[]string{"run", "--vin", "x"}, "--vin"},
-		"a vehicle of many":   {[]string{"run", "--vin", string(carA)}, "CARDATA_EXPORT_VIN_LEVEL=true"},
+		"an unknown vehicle":  {[]string{"run", "--vin", "WBY99999999999999"}, "WBY99999999999999"},
 		"unknown profile":     {[]string{"run", "--profile", "secret"}, "full"},
 		"profile without key": {[]string{"run", "--profile", "pseudonymous"}, "secret"},
 		"prune without range": {[]string{"run", "--prune"}, "needs a range"},

@@ -125,7 +125,7 @@ knows nothing any more, such as after a vehicle was erased.`,
 	s := cmd.Flags()
 	s.StringVar(&from, "from", "", "first day, 2026-01-31 (UTC) or RFC 3339; empty is the first there is")
 	s.StringVar(&to, "to", "", "last day, likewise; empty is the last there is")
-	s.StringSliceVar(&vins, "vin", nil, "only this vehicle (repeatable, or comma-separated); needs CARDATA_EXPORT_VIN_LEVEL=true")
+	s.StringSliceVar(&vins, "vin", nil, "only this vehicle (repeatable, or comma-separated); without CARDATA_EXPORT_VIN_LEVEL=true the dataset is of these vehicles for good")
 	s.BoolVar(&changed, "changed", false, "only days that changed since the last export; that is the default, and said for scripts")
 	s.BoolVar(&sel.Again, "again", false, "days that did not change, too")
 	s.BoolVar(&sel.Prune, "prune", false, "delete days of the range of which InfluxDB knows nothing any more")
@@ -197,6 +197,7 @@ func verifyCommand() *cobra.Command {
 
 func rebuildCommand() *cobra.Command {
 	var c common
+	var vins []string
 	cmd := &cobra.Command{
 		Use:   "rebuild",
 		Short: "Make a lost or damaged manifest anew from the files",
@@ -204,12 +205,16 @@ func rebuildCommand() *cobra.Command {
 the next run makes all days anew that InfluxDB still has.`,
 		Args: command.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			chosen, err := command.VINs(vins)
+			if err != nil {
+				return command.Usage(cmd, err)
+			}
 			p, err := load(cmd, &c, nil)
 			if err != nil {
 				return err
 			}
 			defer p.close()
-			files, err := p.export.Rebuild(cmd.Context())
+			files, err := p.export.Rebuild(cmd.Context(), chosen)
 			if err != nil {
 				return err
 			}
@@ -218,6 +223,7 @@ the next run makes all days anew that InfluxDB still has.`,
 		},
 	}
 	c.add(cmd)
+	cmd.Flags().StringSliceVar(&vins, "vin", nil, "the vehicles that the dataset was made of, if not of all")
 	return cmd
 }
 
