@@ -33,7 +33,7 @@ type Settings struct {
 
 func (m *mask) settings(cfg *Config) Settings {
 	s := Settings{Profile: m.p.Name, VINLevel: cfg.VINLevel, KeyID: m.keyID(), ZonesID: m.zonesID()}
-	var tokens []string
+	tokens := make([]string, 0, len(cfg.Vehicles))
 	for _, vin := range cfg.Vehicles {
 		tokens = append(tokens, m.vin(vin))
 	}
