@@ -28,7 +28,7 @@ func (t *Target) fault(op, path string, err error) error {
 		remedy = "there is no such bucket there: check its name, the region and the endpoint, or make it"
 	case reason == "SignatureDoesNotMatch":
 		remedy = "the secret key is wrong (or the clock of this machine is)"
-	case reason == "InvalidAccessKeyId", reason == "InvalidToken", reason == "ExpiredToken":
+	case reason == "InvalidAccessKeyId", reason == "XAdminUserNotFound", reason == "InvalidToken", reason == "ExpiredToken":
 		remedy = "the store does not know these credentials: check the access key, or renew the session"
 	case reason == "RequestTimeTooSkewed":
 		remedy = "set the clock of this machine"
