@@ -14,6 +14,7 @@ import (
 	"github.com/cardata-pipeline/cardata-pipeline/pipeline"
 	"github.com/cardata-pipeline/cardata-pipeline/sinks/influx"
 	"github.com/cardata-pipeline/cardata-pipeline/standalone/internal/embedded"
+	"github.com/cardata-pipeline/cardata-pipeline/standalone/internal/embedded/influxproc"
 )
 
 // build builds every command as the image has them.
@@ -73,7 +74,11 @@ func startInflux(t *testing.T, e *engine) influx.Config {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server, err := embedded.StartInflux(embedded.InfluxConfig{Dir: filepath.Join(e.volumes, "influxdb"), Addr: "127.0.0.1:0", Log: log})
+	program, err := influxproc.Build(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	server, err := influxproc.Start(program, filepath.Join(e.volumes, "influxdb"), "127.0.0.1:0", log)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cardata-pipeline/cardata-pipeline/standalone/internal/embedded"
+	"github.com/cardata-pipeline/cardata-pipeline/standalone/internal/embedded/influxproc"
 )
 
 // store is one InfluxDB, asked as Grafana asks it.
@@ -32,7 +32,11 @@ func stores(t *testing.T, dir string) []*store {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server, err := embedded.StartInflux(embedded.InfluxConfig{Dir: filepath.Join(dir, "influxdb"), Addr: "127.0.0.1:0", Log: log})
+	program, err := influxproc.Build(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server, err := influxproc.Start(program, filepath.Join(dir, "influxdb"), "127.0.0.1:0", log)
 	if err != nil {
 		t.Fatal(err)
 	}

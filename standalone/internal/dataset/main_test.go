@@ -16,7 +16,7 @@ import (
 
 	"github.com/cardata-pipeline/cardata-pipeline/pipeline"
 	"github.com/cardata-pipeline/cardata-pipeline/sinks/influx"
-	"github.com/cardata-pipeline/cardata-pipeline/standalone/internal/embedded"
+	"github.com/cardata-pipeline/cardata-pipeline/standalone/internal/embedded/influxproc"
 )
 
 var (
@@ -70,7 +70,11 @@ func findStore(dir string) (stop func(), err error) {
 	if err != nil {
 		return nil, err
 	}
-	server, err := embedded.StartInflux(embedded.InfluxConfig{Dir: filepath.Join(dir, "influxdb"), Addr: "127.0.0.1:0", Log: log})
+	program, err := influxproc.Build(dir)
+	if err != nil {
+		return nil, err
+	}
+	server, err := influxproc.Start(program, filepath.Join(dir, "influxdb"), "127.0.0.1:0", log)
 	if err != nil {
 		return nil, err
 	}

@@ -21,6 +21,7 @@ import (
 	"github.com/cardata-pipeline/cardata-pipeline/pipeline"
 	"github.com/cardata-pipeline/cardata-pipeline/sinks/influx"
 	"github.com/cardata-pipeline/cardata-pipeline/standalone/internal/embedded"
+	"github.com/cardata-pipeline/cardata-pipeline/standalone/internal/embedded/influxproc"
 )
 
 // broker is what a test asks of Kafka: the embedded one of its own, or topics of
@@ -172,7 +173,11 @@ func startStore(dir string, log *os.File) (influx.Config, func(), error) {
 	if required("influx1") || required("influx2") {
 		return influx.Config{}, nil, errors.New("CARDATA_TEST_INFLUX1 or CARDATA_TEST_INFLUX2 must be set")
 	}
-	s, err := embedded.StartInflux(embedded.InfluxConfig{Dir: filepath.Join(dir, "influxdb"), Addr: "127.0.0.1:0", Log: log})
+	binary, err := influxproc.Build(dir)
+	if err != nil {
+		return influx.Config{}, nil, err
+	}
+	s, err := influxproc.Start(binary, filepath.Join(dir, "influxdb"), "127.0.0.1:0", log)
 	if err != nil {
 		return influx.Config{}, nil, err
 	}

@@ -10,6 +10,8 @@ import (
 	"net"
 	"os"
 	"time"
+
+	"github.com/cardata-pipeline/cardata-pipeline/standalone/internal/embedded"
 )
 
 // Config is set by flags.
@@ -28,7 +30,21 @@ type Config struct {
 	TokenDir   string
 	JSON       bool
 
-	service service // with Real; the zero value is BMW's
+	service service      // with Real; the zero value is BMW's
+	influx  startsInflux // for tests; nil embeds it
+}
+
+// startsInflux starts an InfluxDB on a folder and an address.
+type startsInflux func(dir, addr string, log *os.File) (influxServer, error)
+
+// influxServer is a running InfluxDB.
+type influxServer interface {
+	URL() string
+	Close() error
+}
+
+func embedInflux(dir, addr string, log *os.File) (influxServer, error) {
+	return embedded.StartInflux(embedded.InfluxConfig{Dir: dir, Addr: addr, Log: log})
 }
 
 // service says where OAuth and stream are, for tests of --real.

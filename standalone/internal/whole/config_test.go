@@ -4,6 +4,7 @@ import (
 	"errors"
 	"flag"
 	"io"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -18,7 +19,7 @@ func TestFlagsHaveTheDocumentedDefaults(t *testing.T) {
 		Accounts: 1, Cars: 5, History: 168 * time.Hour, Speed: 1, Seed: 1,
 		KafkaAddr: "127.0.0.1:9092", InfluxAddr: "127.0.0.1:8086", HTTPAddr: "127.0.0.1:8080",
 	}
-	if c != want {
+	if !reflect.DeepEqual(c, want) {
 		t.Errorf("got %+v, want %+v", c, want)
 	}
 }

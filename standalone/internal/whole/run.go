@@ -36,7 +36,7 @@ type whole struct {
 	report  *reporter
 	sim     *simulator.Simulator // nil with --real
 	broker  *embedded.Broker
-	influx  *embedded.Influx
+	influx  influxServer
 	ingest  *ingest.Ingest
 	sink    *sink.Sink
 	rest    *restSide
@@ -83,6 +83,7 @@ func Run(ctx context.Context, cfg Config, stdout, stderr io.Writer) (err error) 
 	stopExport := w.goExport(flow, broken)
 
 	w.live(ctx, broken)
+	w.awaitREST(ctx, broken)
 	var auditErr error
 	stopREST() // what is under way is kept and goes on with the next start
 	stopExport()
@@ -125,6 +126,19 @@ func (w *whole) live(ctx, broken context.Context) {
 		case <-tick.C:
 			w.report.progress(w, w.phase(broken))
 		}
+	}
+}
+
+// awaitREST lets the simulator's past be fetched to its end when the time of --for
+// is over before; Ctrl-C does not wait.
+func (w *whole) awaitREST(ctx, broken context.Context) {
+	if w.sim == nil {
+		return
+	}
+	select {
+	case <-w.rest.done:
+	case <-ctx.Done():
+	case <-broken.Done():
 	}
 }
 
@@ -231,7 +245,11 @@ func (w *whole) startInflux(ctx context.Context) error {
 		return fmt.Errorf("log file: %w", err)
 	}
 	w.closers = append(w.closers, file.Close)
-	if w.influx, err = embedded.StartInflux(embedded.InfluxConfig{Dir: filepath.Join(w.dir, "influxdb"), Addr: addr, Log: file}); err != nil {
+	start := w.cfg.influx
+	if start == nil {
+		start = embedInflux
+	}
+	if w.influx, err = start(filepath.Join(w.dir, "influxdb"), addr, file); err != nil {
 		return err
 	}
 	w.closers = append(w.closers, w.influx.Close)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/cardata-pipeline/cardata-pipeline/internal/exit"
 	"github.com/cardata-pipeline/cardata-pipeline/standalone/internal/embedded"
+	"github.com/cardata-pipeline/cardata-pipeline/standalone/internal/embedded/influxproc"
 )
 
 // small is a run of a few seconds on free ports. Its past is a whole day: at night cars
@@ -29,7 +31,30 @@ func small(t *testing.T) Config {
 	if err != nil {
 		t.Fatal(err)
 	}
+	c.influx = besideUs
 	return c
+}
+
+// influxd is the program of the InfluxDB beside the process under test.
+var influxd string
+
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "cardata-whole-")
+	if err == nil {
+		influxd, err = influxproc.Build(dir)
+	}
+	code := 1
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+	} else {
+		code = m.Run()
+	}
+	os.RemoveAll(dir)
+	os.Exit(code) //nolint:forbidigo // the end of a TestMain
+}
+
+func besideUs(dir, addr string, log *os.File) (influxServer, error) {
+	return influxproc.Start(influxd, dir, addr, log)
 }
 
 // screen is a terminal that several goroutines write to.
