@@ -17,7 +17,7 @@ import (
 // Build builds the program into dir and gives its path.
 func Build(dir string) (binary string, err error) {
 	binary = filepath.Join(dir, "influxd")
-	build := exec.Command("go", "build", "-o", binary, "github.com/cardata-pipeline/cardata-pipeline/standalone/internal/embedded/influxd") //nolint:noctx // as long as it takes
+	build := exec.Command("go", "build", "-o", binary, "github.com/cardata-pipeline/cardata-pipeline/standalone/internal/embedded/influxd") //nolint:noctx,gosec // a test builds its own program, as long as it takes
 	if out, err := build.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build influxd: %w\n%s", err, out)
 	}
@@ -33,7 +33,7 @@ type Process struct {
 
 // Start runs binary on a folder and an address, as embedded.StartInflux does.
 func Start(binary, dir, addr string, log *os.File) (*Process, error) {
-	p := &Process{cmd: exec.Command(binary, dir, addr)} //nolint:noctx // Close ends it
+	p := &Process{cmd: exec.Command(binary, dir, addr)} //nolint:noctx,gosec // Close ends it; the program is the one just built
 	p.cmd.Stderr = log
 	life, err := p.cmd.StdinPipe()
 	if err != nil {
