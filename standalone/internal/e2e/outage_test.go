@@ -152,7 +152,7 @@ func TestKilledWhileJournalFull(t *testing.T) {
 	r.until("both accounts refused again", time.Minute, func() bool { return r.ingest.metric("cardata_intake_messages_refused_total") > 50 })
 	r.kafka.here(t)
 	r.until("journal takes messages again", time.Minute, func() bool { return r.ingest.metric("cardata_journal_full") == 0 })
-	r.more(300)
+	r.moreOfEach(50) // a gap ends with the next message of its account
 	r.settle()
 	if got := r.audit(); got.InGap == 0 {
 		t.Error("nothing inside a gap: that proves nothing")

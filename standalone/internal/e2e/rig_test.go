@@ -149,6 +149,21 @@ func (r *rig) more(n int64) {
 	r.handed(r.sim.Ledger().Total().Messages + n)
 }
 
+// moreOfEach waits for n further messages of every account: one may be parked
+// while another drives.
+func (r *rig) moreOfEach(n int64) {
+	r.tb.Helper()
+	before := r.sim.Progress()
+	r.until(fmt.Sprintf("%d further messages of each account", n), time.Minute, func() bool {
+		for i, p := range r.sim.Progress() {
+			if p.Counts.Messages < before[i].Counts.Messages+n {
+				return false
+			}
+		}
+		return true
+	})
+}
+
 func (r *rig) historyDone() {
 	r.tb.Helper()
 	select {
