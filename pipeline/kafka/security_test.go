@@ -249,7 +249,7 @@ func TestRefusalsNameResourceRightAndUser(t *testing.T) {
 		})
 		topic := w.topic(boss, 1)
 		group := w.name()
-		refused(t, w, realUser(r, SASLScramSHA512, "CARDATA_TEST_KAFKA_NOBODY", "CARDATA_TEST_KAFKA_NOBODY_PASSWORD"), topic, group,
+		refused(t, w, realUser(r, SASLScramSHA512, "CARDATA_TEST_KAFKA_NOBODY_USER", "CARDATA_TEST_KAFKA_NOBODY_PASSWORD"), topic, group,
 			"Describe", "topic "+topic, "group "+group)
 	})
 }
