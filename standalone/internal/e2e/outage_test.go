@@ -79,7 +79,7 @@ func TestInfluxAway(t *testing.T) {
 	r.startSink()
 	r.until("readings in InfluxDB", time.Minute, func() bool { return r.sink.metric("cardata_store_readings_total") > 10_000 })
 	r.influx.away()
-	r.pass(4 * time.Second) // commits of what was written before
+	r.pass(4 * time.Second)     // commits of what was written before
 	committed := func() int64 { // of a log that does not grow between the two looks
 		r.sim.Pause()
 		defer r.sim.Resume()
