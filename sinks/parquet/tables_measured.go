@@ -160,7 +160,7 @@ func gapsTable() Table {
 			startColumn("last moment known to be covered"),
 			{Name: "end", Type: Timestamp, from: from{as: asMS}, Description: "first moment covered again"},
 			number("seconds", "s", "from start to end"),
-			text("cause", "token_change, shutdown, crash, connection, evicted, token_expired, refused, journal_full or journal_lost").private(PrivacyWords),
+			text("cause", "token_change, shutdown, crash, connection, evicted, token_expired, refused, journal_full, journal_lost or moved").private(PrivacyWords),
 		},
 	}
 }
